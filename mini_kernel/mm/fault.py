@@ -1,0 +1,253 @@
+"""The page-fault handler: a ladder from "is there a mapping" to "give it a frame" (Linux handle_mm_fault).
+
+Each rung either repairs the tables and names what it did (the fault classes of the ledger), or raises `BadAccess`
+with the signal Linux sends. User code, the kernel's own accesses (uaccess) and MAP_POPULATE come through here.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from mini_kernel.errors import KernelBug, SysError
+from mini_kernel.mm.frame import K_CACHE, K_CODE
+from mini_kernel.mm.mm import STACK_GUARD_GAP, Mm
+from mini_kernel.mm.vma import VM_ACCESS, VM_EXEC, VM_GROWSDOWN, VM_SHARED, VM_WRITE, Vma
+from mini_kernel.uapi.errno import ENOMEM
+from mini_kernel.uapi.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGKILL, SIGSEGV
+from mini_kernel.x86 import (
+    PAGE_MASK,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    PF_INSTR,
+    PF_WRITE,
+    PTE_A,
+    PTE_ADDR,
+    PTE_D,
+    PTE_P,
+    PTE_W,
+)
+
+_NO_WRITE: Final = ~PTE_W
+
+#: What a fault can turn out to be, as the ledger names it.
+FAULT_CLASSES: Final = (
+    "demand_zero", "zero_page", "cow_copy", "cow_reuse", "file", "shared_write",
+    "stack_growth", "spurious", "protection", "unmapped", "oom", "bus",
+)  # fmt: skip
+
+
+class BadAccess(Exception):
+    """An access that no repair can make good: the signal and si_code to send, and why (for the fault report)."""
+
+    def __init__(self, signal: int, code: int, fault_class: str, reason: str) -> None:
+        super().__init__(reason)
+        self.signal = signal
+        self.code = code
+        self.fault_class = fault_class
+        self.reason = reason
+
+
+def handle(mm: Mm, address: int, error: int) -> str:
+    """Repair one access to `address`; `error` holds PF_WRITE or PF_INSTR for its kind, PF_PROT if a page was there.
+
+    Returns the class of the fault. Raises BadAccess; out of memory is BadAccess(SIGKILL) of class "oom".
+    """
+    vma = mm.find(address) or _grow_stack(mm, address)
+    _check_rights(vma, error)
+    try:
+        slot = mm.pt.slot(address)
+        entry = mm.frames.ram.words[slot] if slot else 0
+        if not entry:
+            if vma.file is not None:
+                return _file(mm, vma, address, error)
+            return _demand_zero(mm, vma, address) if error & PF_WRITE else _zero_page(mm, vma, address)
+        if error & PF_WRITE and not entry & PTE_W:
+            return _write_protected(mm, vma, address, slot, entry)
+    except SysError as error_:
+        if error_.errno != ENOMEM:
+            raise
+        raise BadAccess(SIGKILL, 0, "oom", "no free frame: the process is killed") from None
+    return _spurious(mm, address, slot, entry)
+
+
+def _check_rights(vma: Vma, error: int) -> None:
+    """Linux access_error: the VMA decides, never the bits found in tables (R5)."""
+    if error & PF_WRITE:
+        allowed = vma.flags & VM_WRITE
+    elif error & PF_INSTR:
+        allowed = vma.flags & VM_EXEC
+    else:
+        allowed = vma.flags & VM_ACCESS
+    if not allowed:
+        kind = "write" if error & PF_WRITE else "fetch" if error & PF_INSTR else "read"
+        raise BadAccess(SIGSEGV, SEGV_ACCERR, "protection", f"the mapping does not allow to {kind}")
+
+
+def _grow_stack(mm: Mm, address: int) -> Vma:
+    """Extend a MAP_GROWSDOWN area down to `address` (Linux expand_stack), or say that nothing is mapped there."""
+    vma = mm.first_after(address)
+    if vma is None or not vma.flags & VM_GROWSDOWN:
+        raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "nothing is mapped there")
+    page = address & PAGE_MASK
+    if vma.end - page > mm.limits.stack:
+        raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the stack would exceed RLIMIT_STACK")
+    i = mm.index_after(vma.start)
+    if i:
+        below = mm.vmas[i - 1]
+        gap = 0 if below.flags & VM_GROWSDOWN or not below.flags & VM_ACCESS else STACK_GUARD_GAP
+        if page < below.end + gap:
+            raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the stack would come within its guard gap")
+    if (mm.total_pages() << PAGE_SHIFT) + vma.start - page > mm.limits.address_space:
+        raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the stack would exceed RLIMIT_AS")
+    mm.set_start(vma, page)
+    return vma
+
+
+def _demand_zero(mm: Mm, vma: Vma, address: int) -> str:
+    """First write to an anonymous page: a zeroed frame."""
+    frames = mm.frames
+    pfn = frames.alloc()
+    try:
+        slot = mm.pt.make_slot(address)
+    except SysError:
+        frames.put(pfn)
+        raise
+    bits = vma.page_bits
+    if vma.flags & VM_EXEC:
+        frames.kinds[pfn] |= K_CODE
+    frames.ram.words[slot] = pfn << PAGE_SHIFT | bits | PTE_D
+    mm.rss_anon += 1
+    return "demand_zero"
+
+
+def _zero_page(mm: Mm, vma: Vma, address: int) -> str:
+    """First read of an anonymous page: the one page of zeros, write-protected."""
+    slot = mm.pt.make_slot(address)
+    if vma.flags & VM_EXEC:
+        mm.frames.kinds[mm.frames.zero_page] |= K_CODE
+    mm.frames.ram.words[slot] = mm.frames.zero_page << PAGE_SHIFT | vma.page_bits & _NO_WRITE
+    return "zero_page"
+
+
+def _file(mm: Mm, vma: Vma, address: int, error: int) -> str:
+    """First access to a page of a file or of shared memory: the page cache's frame, or a copy for a private write."""
+    assert vma.file is not None
+    cache = vma.file.cache
+    index = vma.index_of(address)
+    if index << PAGE_SHIFT >= cache.size:
+        raise BadAccess(SIGBUS, BUS_ADRERR, "bus", "the file ends before this page")
+    frames = mm.frames
+    slot = mm.pt.make_slot(address)
+    source = cache.get_page(index)
+    bits = vma.page_bits
+    if not vma.flags & VM_SHARED:
+        if error & PF_WRITE:
+            _install_copy(mm, vma, slot, source)
+            mm.rss_anon += 1
+            return "file"
+        bits &= _NO_WRITE
+    elif error & PF_WRITE:
+        bits |= PTE_D
+    if vma.flags & VM_EXEC:
+        frames.kinds[source] |= K_CODE
+    frames.get(source)
+    frames.ram.words[slot] = source << PAGE_SHIFT | bits
+    mm.rss_file += 1
+    return "file"
+
+
+def _install_copy(mm: Mm, vma: Vma, slot: int, source: int) -> None:
+    """A private, writable copy of frame `source` at `slot`."""
+    frames = mm.frames
+    pfn = frames.alloc(zero=False)
+    data = frames.ram.data
+    data[pfn << PAGE_SHIFT : (pfn << PAGE_SHIFT) + PAGE_SIZE] = data[
+        source << PAGE_SHIFT : (source << PAGE_SHIFT) + PAGE_SIZE
+    ]
+    if vma.flags & VM_EXEC:
+        frames.kinds[pfn] |= K_CODE
+    frames.ram.words[slot] = pfn << PAGE_SHIFT | vma.page_bits | PTE_D
+
+
+def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> str:
+    """A write to a present page whose PTE has no W (Linux do_wp_page)."""
+    frames = mm.frames
+    if vma.flags & VM_SHARED:
+        frames.ram.words[slot] = entry | PTE_W | PTE_D | PTE_A
+        return "shared_write"
+    pfn = (entry & PTE_ADDR) >> PAGE_SHIFT
+    if pfn == frames.zero_page:
+        new = frames.alloc()
+        if vma.flags & VM_EXEC:
+            frames.kinds[new] |= K_CODE
+        frames.ram.words[slot] = new << PAGE_SHIFT | vma.page_bits | PTE_D
+        mm.cpu.flush_tlb()
+        mm.rss_anon += 1
+        return "cow_copy"
+    cached = frames.kinds[pfn] & K_CACHE
+    if frames.counts[pfn] == 1 and not cached:
+        frames.ram.words[slot] = entry | PTE_W | PTE_D | PTE_A
+        return "cow_reuse"
+    _install_copy(mm, vma, slot, pfn)
+    mm.cpu.flush_tlb()
+    frames.put(pfn)
+    if cached:
+        mm.rss_file -= 1
+        mm.rss_anon += 1
+    return "cow_copy"
+
+
+def _spurious(mm: Mm, address: int, slot: int, entry: int) -> str:
+    """The tables allow the access: the CPU had an older translation. Drop it and retry (Linux spurious_fault)."""
+    if not entry & PTE_P:
+        raise KernelBug(f"PTE {entry:#x} at {address:#x} is PROT_NONE inside an accessible mapping")
+    mm.frames.ram.words[slot] = entry | PTE_A
+    mm.cpu.flush_tlb()
+    return "spurious"
+
+
+def populate(mm: Mm, start: int, end: int, write: bool) -> None:
+    """Fault in every page of [start, end), a write fault where the VMA allows writing and `write` is set.
+
+    Linux populate_vma_page_range. Whole anonymous ranges with nothing in them go in one step.
+    Raises SysError(ENOMEM) for holes and when memory ends, BadAccess where an access would be refused.
+    """
+    for vma in mm.overlapping(start, end):
+        lo, hi = max(start, vma.start), min(end, vma.end)
+        error = PF_WRITE if write and vma.flags & VM_WRITE else 0
+        if vma.file is None and error and hi - lo > PAGE_SIZE and not mm.pt.read(lo, hi).any():
+            populate_anonymous(mm, vma, lo, hi)
+            continue
+        for address in range(lo, hi, PAGE_SIZE):
+            _touch(mm, address, error)
+
+
+def _touch(mm: Mm, address: int, error: int) -> None:
+    slot = mm.pt.slot(address)
+    entry = mm.frames.ram.words[slot] if slot else 0
+    if entry & PTE_P and (not error or entry & PTE_W):
+        return
+    try:
+        handle(mm, address, error)
+    except BadAccess as bad:
+        if bad.fault_class == "oom":
+            raise SysError(ENOMEM) from None
+        raise
+
+
+def populate_anonymous(mm: Mm, vma: Vma, start: int, end: int) -> None:
+    """Map a zeroed, writable frame at every page of the empty range [start, end) of an anonymous VMA.
+
+    All or SysError(ENOMEM) with nothing mapped.
+    """
+    pages = (end - start) >> PAGE_SHIFT
+    pfns = mm.frames.alloc_many(pages)
+    try:
+        mm.pt.make_range(start, end)
+    except SysError:
+        mm.frames.put_many(pfns)
+        raise
+    if vma.flags & VM_EXEC:
+        mm.frames.kind[pfns] |= K_CODE
+    mm.pt.write(start, pfns.astype(np.uint64) << np.uint64(PAGE_SHIFT) | np.uint64(vma.page_bits | PTE_D))
+    mm.rss_anon += pages

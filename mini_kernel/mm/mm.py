@@ -1,0 +1,353 @@
+"""An address space: its VMAs, its page tables, its counters (Linux mm_struct).
+
+Invariant: `vmas` is sorted and disjoint, neighbours that can merge are merged; `starts[i] == vmas[i].start`.
+Invariant: a PTE is mapped only inside a VMA. `rss_anon + rss_file` is the number of mapped PTEs, the zero page aside.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mini_kernel.errors import SysError
+from mini_kernel.hw import Cpu
+from mini_kernel.mm.frame import K_CACHE, K_CODE, FrameAllocator
+from mini_kernel.mm.pagecache import PageCache
+from mini_kernel.mm.pgtable import Entries, PageTables, TableRange, frames_of, mapped
+from mini_kernel.mm.tlb import Gather
+from mini_kernel.mm.vma import VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE, Vma
+from mini_kernel.uapi.errno import ENOMEM
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_ADDR, TASK_SIZE
+
+STACK_TOP = TASK_SIZE - PAGE_SIZE  # without address-space randomisation, as under setarch -R
+MMAP_BASE = 0x7FFF_F7FF_F000  # 128 MiB below: room for the stack (Linux mmap_base)
+MMAP_MIN_ADDR = 0x10000  # /proc/sys/vm/mmap_min_addr
+MAX_MAP_COUNT = 65530  # /proc/sys/vm/max_map_count
+STACK_GUARD_GAP = 256 << PAGE_SHIFT  # Linux stack_guard_gap
+UNLIMITED = (1 << 64) - 1
+
+
+class SharedMemory:
+    """The nameless file behind MAP_SHARED|MAP_ANONYMOUS (Linux shmem_zero_setup): lives as long as its mappings."""
+
+    name = "/dev/zero (deleted)"
+
+    def __init__(self, frames: FrameAllocator, size: int) -> None:
+        self.cache = PageCache(frames)
+        self.cache.size = size
+        self.users = 1
+
+    def get(self) -> "SharedMemory":
+        """One more mapping."""
+        self.users += 1
+        return self
+
+    def put(self) -> None:
+        """One mapping less; with the last one the pages go."""
+        self.users -= 1
+        if not self.users:
+            self.cache.drop()
+
+
+class Limits:
+    """The resource limits that memory management looks at, in bytes (getrlimit(2))."""
+
+    __slots__ = ("address_space", "data", "locked", "stack")
+
+    def __init__(self) -> None:
+        self.address_space = UNLIMITED
+        self.data = UNLIMITED
+        self.locked = 8 << 20
+        self.stack = 8 << 20
+
+    def copy(self) -> "Limits":
+        """The same limits for a child."""
+        new = Limits()
+        new.address_space, new.data, new.locked, new.stack = self.address_space, self.data, self.locked, self.stack
+        return new
+
+
+class Mm:
+    """One address space. Tasks that share it (threads, vfork) hold one reference each in `users`."""
+
+    def __init__(self, frames: FrameAllocator, cpu: Cpu) -> None:
+        """An empty address space. Raises SysError(ENOMEM)."""
+        self.frames = frames
+        self.cpu = cpu
+        self.pt = PageTables(frames)
+        self.vmas: list[Vma] = []
+        self.starts: list[int] = []
+        self.users = 1
+        self.rss_anon = 0  # pages
+        self.rss_file = 0
+        self.rss_peak = 0
+        self.start_brk = self.brk = 0
+        self.limits = Limits()
+        self.lock_future = 0  # VM_LOCKED | VM_LOCKONFAULT of mlockall(MCL_FUTURE)
+        self.arguments = (0, 0)  # addresses of the argument strings on the stack, for /proc/pid/cmdline
+
+    @property
+    def cr3(self) -> int:
+        """What the CPU's CR3 holds while this address space is in use."""
+        return self.pt.pgd << PAGE_SHIFT
+
+    @property
+    def rss(self) -> int:
+        """Resident pages."""
+        return self.rss_anon + self.rss_file
+
+    def gather(self) -> Gather:
+        """A TLB gather for one operation."""
+        return Gather(self.cpu, self.frames)
+
+    # -- VMAs: look-up ------------------------------------------------------------------------------
+
+    def find(self, address: int) -> Vma | None:
+        """The VMA that holds `address`."""
+        i = bisect_right(self.starts, address) - 1
+        if i >= 0 and address < self.vmas[i].end:
+            return self.vmas[i]
+        return None
+
+    def first_after(self, address: int) -> Vma | None:
+        """The first VMA that ends behind `address` (Linux find_vma)."""
+        i = self.index_after(address)
+        return self.vmas[i] if i < len(self.vmas) else None
+
+    def index_after(self, address: int) -> int:
+        """Index of the first VMA that ends behind `address`, len(vmas) if none."""
+        i = bisect_right(self.starts, address)
+        return i - 1 if i and address < self.vmas[i - 1].end else i
+
+    def overlapping(self, start: int, end: int) -> list[Vma]:
+        """The VMAs that overlap [start, end), in order."""
+        i = self.index_after(start)
+        j = i
+        while j < len(self.vmas) and self.vmas[j].start < end:
+            j += 1
+        return self.vmas[i:j]
+
+    def covered(self, start: int, end: int) -> bool:
+        """True if every page of [start, end) lies in some VMA."""
+        for vma in self.overlapping(start, end):
+            if vma.start > start:
+                return False
+            start = vma.end
+        return start >= end
+
+    def total_pages(self) -> int:
+        """Pages in all VMAs (VmSize)."""
+        return sum(vma.pages for vma in self.vmas)
+
+    def data_pages(self) -> int:
+        """Pages that RLIMIT_DATA counts: private, writable, not the stack (Linux is_data_mapping)."""
+        wanted = VM_WRITE
+        return sum(v.pages for v in self.vmas if v.flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN) == wanted)
+
+    def locked_pages(self) -> int:
+        """Pages in locked VMAs (VmLck)."""
+        return sum(v.pages for v in self.vmas if v.flags & VM_LOCKED)
+
+    # -- VMAs: change -------------------------------------------------------------------------------
+
+    def insert(self, vma: Vma) -> Vma:
+        """Add a VMA where none is, merging it with its neighbours. Takes over its file reference.
+
+        Returns the VMA that covers the range now.
+        """
+        i = bisect_right(self.starts, vma.start)
+        self.vmas.insert(i, vma)
+        self.starts.insert(i, vma.start)
+        if vma.file is not None:
+            vma.file.cache.mappings.append(Mapping(self, vma))
+        return self.merge_around(i)
+
+    def merge_around(self, i: int) -> Vma:
+        """Merge VMA number `i` with its neighbours where possible; returns the result."""
+        if i + 1 < len(self.vmas) and self.vmas[i].can_merge(self.vmas[i + 1]):
+            self.vmas[i].end = self.vmas[i + 1].end
+            self._forget(i + 1)
+        if i and self.vmas[i - 1].can_merge(self.vmas[i]):
+            i -= 1
+            self.vmas[i].end = self.vmas[i + 1].end
+            self._forget(i + 1)
+        return self.vmas[i]
+
+    def merge_range(self, start: int, end: int) -> None:
+        """Restore the merge invariant in and around [start, end) after flags changed there."""
+        i = max(0, self.index_after(start) - 1)
+        while i + 1 < len(self.vmas) and self.vmas[i].start <= end:
+            if self.vmas[i].can_merge(self.vmas[i + 1]):
+                self.vmas[i].end = self.vmas[i + 1].end
+                self._forget(i + 1)
+            else:
+                i += 1
+
+    def _forget(self, i: int) -> None:
+        """Take VMA `i` off the list and drop its file reference."""
+        vma = self.vmas.pop(i)
+        del self.starts[i]
+        if vma.file is not None:
+            mappings = vma.file.cache.mappings
+            mappings[:] = [m for m in mappings if m.vma is not vma]
+            vma.file.put()
+
+    def split_at(self, address: int) -> None:
+        """Make `address` a VMA boundary if it lies inside one. Raises SysError(ENOMEM) at max_map_count."""
+        vma = self.find(address)
+        if vma is None or vma.start == address:
+            return
+        if len(self.vmas) >= MAX_MAP_COUNT:
+            raise SysError(ENOMEM)
+        tail = vma.clone(start=address)
+        vma.end = address
+        i = bisect_right(self.starts, address)
+        self.vmas.insert(i, tail)
+        self.starts.insert(i, address)
+        if tail.file is not None:
+            tail.file.get()
+            tail.file.cache.mappings.append(Mapping(self, tail))
+
+    def isolate(self, start: int, end: int) -> list[Vma]:
+        """Split so that [start, end) has VMA boundaries at both ends; the VMAs inside. ENOMEM: nothing changed."""
+        extra = sum(1 for a in (start, end) if (v := self.find(a)) is not None and v.start != a)
+        if len(self.vmas) + extra > MAX_MAP_COUNT:
+            raise SysError(ENOMEM)
+        self.split_at(start)
+        self.split_at(end)
+        return self.overlapping(start, end)
+
+    def remove(self, vmas: list[Vma]) -> None:
+        """Take these neighbouring VMAs off the list. Their pages must be gone."""
+        if vmas:
+            i = self.index_after(vmas[0].start)
+            for _ in vmas:
+                self._forget(i)
+
+    def set_start(self, vma: Vma, start: int) -> None:
+        """Move the lower end of a VMA (stack growth); the caller has checked the gap below."""
+        i = self.index_after(vma.start)
+        if vma.file is not None:
+            vma.pgoff -= (vma.start - start) >> PAGE_SHIFT
+        vma.start = self.starts[i] = start
+
+    def is_free(self, start: int, end: int) -> bool:
+        """True if a new mapping at [start, end) hits no other and no stack's guard gap."""
+        i = self.index_after(start)
+        return end <= self._floor(i)
+
+    def find_gap(self, length: int, low: int = MMAP_MIN_ADDR, high: int = MMAP_BASE) -> int:
+        """The highest address of a free range of `length` bytes in [low, high). Raises SysError(ENOMEM)."""
+        i = self.index_after(high)
+        top = min(high, self._floor(i))
+        while True:
+            bottom = self.vmas[i - 1].end if i else low
+            if top - max(bottom, low) >= length:
+                return top - length
+            i -= 1
+            if i < 0 or bottom <= low:
+                raise SysError(ENOMEM)
+            top = min(high, self._floor(i))
+
+    def _floor(self, i: int) -> int:
+        """The lowest address that VMA `i` keeps others from: its start, less the guard gap of a stack."""
+        if i >= len(self.vmas):
+            return TASK_SIZE
+        vma = self.vmas[i]
+        return vma.start - STACK_GUARD_GAP if vma.flags & VM_GROWSDOWN else vma.start
+
+    # -- pages --------------------------------------------------------------------------------------
+
+    def edges(self, start: int, end: int, lo: int, hi: int) -> Iterator[TableRange]:
+        """The table parts of [start, end) outside the whole tables [lo, hi)."""
+        if lo >= hi:
+            yield from self.pt.tables_in(start, end)
+            return
+        yield from self.pt.tables_in(start, lo)
+        yield from self.pt.tables_in(hi, end)
+
+    def zap(self, start: int, end: int, tlb: Gather, unlink: bool) -> None:
+        """Unmap every page of [start, end). With `unlink` the PTE tables that lie inside go as well.
+
+        Linux unmap_page_range. Frames and tables are freed when `tlb` has flushed.
+        """
+        tables = self.frames.ram.tables
+        slots, whole, lo, hi = self.pt.whole_tables(start, end)
+        if len(whole):
+            self.drop_entries(tables[whole].reshape(-1), tlb)
+            if unlink:
+                self.pt.unlink(slots)
+                tlb.release(whole)
+            else:
+                tables[whole] = 0
+        for r in self.edges(start, end, lo, hi):
+            row = tables[r.table, r.first : r.last]
+            self.drop_entries(row, tlb)
+            row[:] = 0
+
+    def drop_entries(self, entries: Entries, tlb: Gather) -> None:
+        """Give up the frames that these PTEs map (the PTEs are the caller's to clear)."""
+        pfns = frames_of(entries[mapped(entries)])
+        pfns = pfns[pfns != self.frames.zero_page]
+        if len(pfns):
+            tlb.release(pfns)
+            cached = int(np.count_nonzero(self.frames.kind[pfns] & K_CACHE))
+            self.rss_file -= cached
+            self.rss_anon -= len(pfns) - cached
+        tlb.stale()
+
+    def change(self, start: int, end: int, keep: int, add: int, tlb: Gather) -> None:
+        """Replace the bits outside `keep` of every mapped PTE in [start, end) by `add` (Linux change_protection)."""
+        tables = self.frames.ram.tables
+        _slots, whole, lo, hi = self.pt.whole_tables(start, end)
+        for chunk in np.array_split(whole, max(1, len(whole) >> 9)) if len(whole) else ():
+            block = tables[chunk]
+            rewrite(block, keep, add)
+            tables[chunk] = block
+        for r in self.edges(start, end, lo, hi):
+            rewrite(tables[r.table, r.first : r.last], keep, add)
+        tlb.stale()
+
+    def mark_code(self, start: int, end: int) -> None:
+        """Remember that the frames mapped in [start, end) may be run from now on."""
+        entries = self.pt.read(start, end)
+        self.frames.kind[frames_of(entries[mapped(entries)])] |= K_CODE
+
+    def note_peak(self) -> None:
+        """Keep the high-water mark of the resident set."""
+        self.rss_peak = max(self.rss_peak, self.rss)
+
+
+def rewrite(entries: Entries, keep: int, add: int) -> None:
+    """In place: every entry that maps a frame becomes `entry & keep | add`."""
+    where: NDArray[np.bool_] = mapped(entries)
+    if where.all():
+        entries &= np.uint64(keep)
+        entries |= np.uint64(add)
+    else:
+        entries[where] = entries[where] & np.uint64(keep) | np.uint64(add)
+
+
+class Mapping:
+    """A VMA as the page cache it maps sees it: what must go when the file shrinks (Linux i_mmap)."""
+
+    __slots__ = ("mm", "vma")
+
+    def __init__(self, mm: Mm, vma: Vma) -> None:
+        self.mm = mm
+        self.vma = vma
+
+    def unmap_pages(self, first: int, last: int) -> None:
+        """Unmap file pages [first, last) wherever this VMA shows them, private copies too (truncate(2))."""
+        vma = self.vma
+        start = vma.start + (max(0, first - vma.pgoff) << PAGE_SHIFT)
+        end = min(vma.end, vma.start + (max(0, last - vma.pgoff) << PAGE_SHIFT))
+        if start < end:
+            with self.mm.gather() as tlb:
+                self.mm.zap(start, end, tlb, unlink=False)
+
+
+def frame_in(entry: int) -> int:
+    """The frame number in one entry."""
+    return (entry & PTE_ADDR) >> PAGE_SHIFT

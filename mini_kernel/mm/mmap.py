@@ -1,0 +1,200 @@
+"""mmap(2), munmap(2) and brk(2) on an address space (Linux mm/mmap.c)."""
+
+from typing import Final
+
+from mini_kernel.errors import SysError
+from mini_kernel.mm import fault
+from mini_kernel.mm.mm import MMAP_BASE, MMAP_MIN_ADDR, Mm, SharedMemory
+from mini_kernel.mm.vma import (
+    VM_GROWSDOWN,
+    VM_LOCKED,
+    VM_MAY,
+    VM_MAYSHARE,
+    VM_MAYWRITE,
+    VM_NORESERVE,
+    VM_READ,
+    VM_SHARED,
+    VM_WRITE,
+    MappedFile,
+    Vma,
+)
+from mini_kernel.uapi.errno import EAGAIN, EEXIST, EINVAL, ENOMEM, EOVERFLOW, EPERM
+from mini_kernel.uapi.mman import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
+    MAP_LOCKED,
+    MAP_NONBLOCK,
+    MAP_NORESERVE,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MAP_TYPE,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+)
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_down, page_up
+
+PROT_ALL: Final = PROT_READ | PROT_WRITE | PROT_EXEC
+
+
+def mmap(
+    mm: Mm,
+    address: int,
+    length: int,
+    prot: int,
+    flags: int,
+    file: MappedFile | None = None,
+    pgoff: int = 0,
+    may: int = VM_MAY,
+) -> int:
+    """Map `length` bytes; returns the address. `file` is not counted here before success is certain.
+
+    `may` holds the VM_MAY* rights the file's access mode leaves. Raises SysError as mmap(2) does.
+    """
+    if not length:
+        raise SysError(EINVAL)
+    length = page_up(length)
+    if not 0 < length <= TASK_SIZE:
+        raise SysError(ENOMEM)
+    if file is not None and pgoff + (length >> PAGE_SHIFT) > 1 << 52:
+        raise SysError(EOVERFLOW)
+    vm_flags = _vm_flags(flags, prot, may) | mm.lock_future
+    address = _place(mm, address, length, flags)
+    _check_limits(mm, address, length, vm_flags, bool(flags & MAP_FIXED))
+    if flags & MAP_FIXED and not flags & MAP_FIXED_NOREPLACE:
+        unmap_range(mm, address, address + length)
+    file = _backing(mm, flags, length, file)
+    vma = mm.insert(Vma(address, address + length, vm_flags, file, pgoff if file is not None else 0))
+    if (flags & MAP_POPULATE and not flags & MAP_NONBLOCK) or vma.flags & VM_LOCKED:
+        _populate_quietly(mm, address, address + length)
+    return address
+
+
+def _vm_flags(flags: int, prot: int, may: int) -> int:
+    """VM_* flags of a new area."""
+    kind = flags & MAP_TYPE
+    vm_flags = prot & PROT_ALL | may
+    if kind in (MAP_SHARED, MAP_SHARED_VALIDATE):
+        vm_flags |= VM_SHARED | VM_MAYSHARE
+        if not may & VM_MAYWRITE:
+            vm_flags &= ~VM_SHARED  # a read-only descriptor: never written, so treated as private (Linux do_mmap)
+        if flags & MAP_GROWSDOWN:
+            raise SysError(EINVAL)
+    elif kind != MAP_PRIVATE:
+        raise SysError(EINVAL)
+    if flags & MAP_GROWSDOWN:
+        vm_flags |= VM_GROWSDOWN
+    if flags & MAP_NORESERVE:
+        vm_flags |= VM_NORESERVE
+    if flags & MAP_LOCKED:
+        vm_flags |= VM_LOCKED
+    return vm_flags
+
+
+def _place(mm: Mm, address: int, length: int, flags: int) -> int:
+    """Choose the address: fixed, the hint if free, else the highest gap below the mmap base."""
+    if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE):
+        if address & (PAGE_SIZE - 1):
+            raise SysError(EINVAL)
+        if address > TASK_SIZE - length:
+            raise SysError(ENOMEM)
+        if address < MMAP_MIN_ADDR:
+            raise SysError(EPERM)
+        if flags & MAP_FIXED_NOREPLACE and mm.overlapping(address, address + length):
+            raise SysError(EEXIST)
+        return address
+    hint = max(page_down(address), MMAP_MIN_ADDR) if address else 0
+    if hint and hint <= TASK_SIZE - length and mm.is_free(hint, hint + length):
+        return hint
+    try:
+        return mm.find_gap(length)
+    except SysError:
+        return mm.find_gap(length, MMAP_BASE, TASK_SIZE)
+
+
+def _check_limits(mm: Mm, address: int, length: int, vm_flags: int, fixed: bool) -> None:
+    """RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, and the refusal of obvious overcommit (overcommit_memory 0)."""
+    replaced = sum(
+        min(v.end, address + length) - max(v.start, address) for v in mm.overlapping(address, address + length)
+    )
+    if (mm.total_pages() << PAGE_SHIFT) + length - (replaced if fixed else 0) > mm.limits.address_space:
+        raise SysError(ENOMEM)
+    private_writable = vm_flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN) == VM_WRITE
+    if private_writable and (mm.data_pages() << PAGE_SHIFT) + length > mm.limits.data:
+        raise SysError(ENOMEM)
+    if vm_flags & VM_LOCKED and (mm.locked_pages() << PAGE_SHIFT) + length > mm.limits.locked:
+        raise SysError(EAGAIN)
+    if vm_flags & VM_WRITE and not vm_flags & VM_NORESERVE and length >> PAGE_SHIFT > mm.frames.total:
+        raise SysError(ENOMEM)
+
+
+def _backing(mm: Mm, flags: int, length: int, file: MappedFile | None) -> MappedFile | None:
+    """The file of the new area, with a reference for it."""
+    if not flags & MAP_ANONYMOUS and file is not None:
+        file.get()
+        return file
+    if flags & MAP_TYPE in (MAP_SHARED, MAP_SHARED_VALIDATE):
+        return SharedMemory(mm.frames, length)
+    return None
+
+
+def _populate_quietly(mm: Mm, start: int, end: int) -> None:
+    """MAP_POPULATE: the mapping stands even if not all pages could be had."""
+    try:
+        fault.populate(mm, start, end, write=True)
+    except (SysError, fault.BadAccess):
+        return
+
+
+def munmap(mm: Mm, address: int, length: int) -> None:
+    """Unmap [address, address + length). Raises SysError(EINVAL, ENOMEM) with nothing changed."""
+    if address & (PAGE_SIZE - 1) or not length or length > TASK_SIZE or address > TASK_SIZE - length:
+        raise SysError(EINVAL)
+    unmap_range(mm, address, address + page_up(length))
+
+
+def unmap_range(mm: Mm, start: int, end: int) -> None:
+    """Remove every mapping in the page-aligned [start, end), splitting at the ends."""
+    if not mm.overlapping(start, end):
+        return
+    vmas = mm.isolate(start, end)
+    lo, hi = vmas[0].start, vmas[-1].end
+    with mm.gather() as tlb:
+        mm.zap(lo, hi, tlb, unlink=True)
+        mm.remove(vmas)
+        for table in mm.pt.detach_range(lo, hi):
+            tlb.release_table(table)
+
+
+def brk(mm: Mm, address: int) -> int:
+    """Move the end of the heap; returns the end in force afterwards (the old one if refused), as brk(2) does."""
+    if address < mm.start_brk:
+        return mm.brk
+    old, new = page_up(mm.brk), page_up(address)
+    if new > old:
+        if not _grow_heap(mm, old, new):
+            return mm.brk
+    elif new < old:
+        unmap_range(mm, new, old)
+    mm.brk = address
+    return address
+
+
+def _grow_heap(mm: Mm, old: int, new: int) -> bool:
+    if new > TASK_SIZE or mm.overlapping(old, new + PAGE_SIZE):
+        return False
+    if new - mm.start_brk > mm.limits.data:
+        return False
+    flags = VM_READ | VM_WRITE | VM_MAY | mm.lock_future
+    try:
+        _check_limits(mm, old, new - old, flags, False)
+    except SysError:
+        return False
+    vma = mm.insert(Vma(old, new, flags, name="[heap]"))
+    if vma.flags & VM_LOCKED:
+        _populate_quietly(mm, old, new)
+    return True

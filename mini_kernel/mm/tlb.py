@@ -1,0 +1,46 @@
+"""The TLB gather: whoever takes a translation away holds one, and frames go back only after the flush.
+
+Precondition of every downgrade (unmap, write-protect, NX, another frame): it happens inside a Gather. A
+not-present entry made present, or a right added, needs none (the CPU walks again on a miss or a violation).
+Linux: mm/mmu_gather.c; SDM vol. 3A 4.10.4. The CPU here caches translations of one address space at a time and
+drops them all when CR3 changes, so an address space that is not loaded has nothing to flush.
+"""
+
+from mini_kernel.hw import Cpu
+from mini_kernel.mm.frame import FrameAllocator, Pfns
+
+
+class Gather:
+    """Collects the flush and the frames of one operation on one address space; use as a context manager."""
+
+    def __init__(self, cpu: Cpu, frames: FrameAllocator) -> None:
+        self._cpu = cpu
+        self._frames = frames
+        self._stale = False
+        self._pages: list[Pfns] = []
+        self._tables: list[int] = []
+
+    def __enter__(self) -> "Gather":
+        return self
+
+    def stale(self) -> None:
+        """An entry lost a right or changed its frame: cached translations may be wrong now."""
+        self._stale = True
+
+    def release(self, pfns: Pfns) -> None:
+        """Drop one reference of each of these frames once the flush is done."""
+        self._stale = True
+        self._pages.append(pfns)
+
+    def release_table(self, pfn: int) -> None:
+        """Drop one reference of a paging structure once the flush is done."""
+        self._stale = True
+        self._tables.append(pfn)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._stale:
+            self._cpu.flush_tlb()
+        for pfns in self._pages:
+            self._frames.put_many(pfns)
+        for pfn in self._tables:
+            self._frames.put(pfn)

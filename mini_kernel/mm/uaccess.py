@@ -1,0 +1,147 @@
+"""The kernel's access to user memory (Linux copy_from_user, copy_to_user, strncpy_from_user).
+
+Rights are the ones user code has: the walk ANDs W and U over all four levels, and whatever it does not allow goes
+through the same fault ladder (R7). Everything raises SysError(EFAULT) at the first byte that cannot be reached.
+"""
+
+import struct
+from collections.abc import Iterator
+
+from mini_kernel.errors import KernelBug, SysError
+from mini_kernel.mm import fault
+from mini_kernel.mm.mm import Mm
+from mini_kernel.uapi.errno import EFAULT, ENAMETOOLONG
+from mini_kernel.x86 import (
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    PF_WRITE,
+    PTE_A,
+    PTE_ADDR,
+    PTE_D,
+    PTE_P,
+    PTE_U,
+    PTE_W,
+    TASK_SIZE,
+)
+
+_U64 = struct.Struct("<Q")
+_U32 = struct.Struct("<I")
+_READ = PTE_P | PTE_U
+_WRITE = PTE_P | PTE_U | PTE_W
+
+
+def _physical(mm: Mm, address: int, need: int) -> int:
+    """Physical address behind `address` if all four levels grant `need`, else -1."""
+    words = mm.frames.ram.words
+    entry = words[mm.pt.pgd << 9 | address >> 39 & 511]
+    rights = entry
+    for shift in (30, 21, 12):
+        if not entry & PTE_P:
+            return -1
+        slot = (entry & PTE_ADDR) >> 3 | address >> shift & 511
+        entry = words[slot]
+        rights &= entry
+    if rights & need != need:
+        return -1
+    if need == _WRITE:
+        words[slot] = entry | PTE_A | PTE_D
+    return entry & PTE_ADDR | address & (PAGE_SIZE - 1)
+
+
+def translate(mm: Mm, address: int, write: bool) -> int:
+    """Physical address of one user byte, faulting its page in. Raises SysError(EFAULT)."""
+    need = _WRITE if write else _READ
+    for _ in range(4):
+        physical = _physical(mm, address, need)
+        if physical >= 0:
+            if write:
+                mm.frames.wrote(physical >> PAGE_SHIFT)
+            return physical
+        try:
+            fault.handle(mm, address, PF_WRITE if write else 0)
+        except fault.BadAccess:
+            raise SysError(EFAULT) from None
+    raise KernelBug(f"the fault handler does not make {address:#x} accessible")
+
+
+def _check(address: int, n: int) -> None:
+    if address + n > TASK_SIZE or n < 0:
+        raise SysError(EFAULT)
+
+
+def chunks(mm: Mm, address: int, n: int, write: bool) -> Iterator[memoryview]:
+    """The RAM behind user bytes [address, address + n), page by page in order.
+
+    Raises SysError(EFAULT) when it reaches the first page that cannot be accessed.
+    """
+    _check(address, n)
+    data = mm.frames.ram.data
+    while n > 0:
+        size = min(n, PAGE_SIZE - (address & (PAGE_SIZE - 1)))
+        physical = translate(mm, address, write)
+        yield data[physical : physical + size]
+        address += size
+        n -= size
+
+
+def read(mm: Mm, address: int, n: int) -> bytes:
+    """`n` bytes from user memory."""
+    if 0 < n <= PAGE_SIZE - (address & (PAGE_SIZE - 1)) and address < TASK_SIZE:
+        physical = translate(mm, address, False)
+        return bytes(mm.frames.ram.data[physical : physical + n])
+    return b"".join(chunks(mm, address, n, False))
+
+
+def write(mm: Mm, address: int, data: bytes | memoryview) -> None:
+    """Store `data` in user memory. Bytes before the one that faults are written."""
+    at = 0
+    for chunk in chunks(mm, address, len(data), True):
+        chunk[:] = data[at : at + len(chunk)]
+        at += len(chunk)
+
+
+def read_u64(mm: Mm, address: int) -> int:
+    """One 64-bit word."""
+    return _U64.unpack(read(mm, address, 8))[0]
+
+
+def read_u32(mm: Mm, address: int) -> int:
+    """One 32-bit word."""
+    return _U32.unpack(read(mm, address, 4))[0]
+
+
+def write_u64(mm: Mm, address: int, value: int) -> None:
+    """Store a 64-bit word."""
+    write(mm, address, _U64.pack(value & 0xFFFF_FFFF_FFFF_FFFF))
+
+
+def write_u32(mm: Mm, address: int, value: int) -> None:
+    """Store a 32-bit word."""
+    write(mm, address, _U32.pack(value & 0xFFFF_FFFF))
+
+
+def read_cstr(mm: Mm, address: int, limit: int = PAGE_SIZE) -> bytes:
+    """A string up to its zero byte; SysError(ENAMETOOLONG) if there is none within `limit` bytes."""
+    parts: list[bytes] = []
+    for chunk in chunks(mm, address, min(limit, max(0, TASK_SIZE - address)), False):
+        part = bytes(chunk)
+        end = part.find(0)
+        if end >= 0:
+            parts.append(part[:end])
+            return b"".join(parts)
+        parts.append(part)
+    raise SysError(ENAMETOOLONG if address + limit <= TASK_SIZE else EFAULT)
+
+
+def probe(mm: Mm, address: int, n: int) -> bytes:
+    """What could be read of [address, address + n) without any fault: for debuggers and reports. Changes nothing."""
+    out: list[bytes] = []
+    while n > 0 and 0 <= address < TASK_SIZE:
+        size = min(n, PAGE_SIZE - (address & (PAGE_SIZE - 1)))
+        physical = _physical(mm, address, PTE_P)
+        if physical < 0:
+            break
+        out.append(bytes(mm.frames.ram.data[physical : physical + size]))
+        address += size
+        n -= size
+    return b"".join(out)
