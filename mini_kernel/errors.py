@@ -1,7 +1,7 @@
 """The kernel's two kinds of failure.
 
-    SysError    the guest's mistake: becomes -errno or a signal, in one place (trap.py)
-    KernelBug   ours: an invariant does not hold; never caught inside the kernel
+SysError    the guest's mistake: becomes -errno or a signal, in one place (trap.py)
+KernelBug   ours: an invariant does not hold; never caught inside the kernel
 """
 
 from mini_kernel.uapi import errno_names

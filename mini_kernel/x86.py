@@ -52,9 +52,7 @@ FLAG_TF, FLAG_IF, FLAG_DF, FLAG_OF = 1 << 8, 1 << 9, 1 << 10, 1 << 11
 FLAG_IOPL, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_AC, FLAG_ID = 3 << 12, 1 << 14, 1 << 16, 1 << 17, 1 << 18, 1 << 21
 FLAG_FIXED: Final = 1 << 1  # reads as one
 #: What user code may change through a signal frame (Linux FIX_EFLAGS).
-FLAGS_USER: Final = (
-    FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_TF | FLAG_DF | FLAG_OF | FLAG_RF | FLAG_AC
-)
+FLAGS_USER: Final = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_TF | FLAG_DF | FLAG_OF | FLAG_RF | FLAG_AC
 
 USER_CS: Final = 0x33  # Linux __USER_CS
 USER_DS: Final = 0x2B  # Linux __USER_DS

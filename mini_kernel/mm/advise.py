@@ -8,30 +8,29 @@ import numpy as np
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault
 from mini_kernel.mm.mm import Mm
-from mini_kernel.mm.pgtable import frames_of, mapped
+from mini_kernel.mm.pgtable import mapped
 from mini_kernel.mm.vma import (
     VM_DONTCOPY,
     VM_LOCKED,
     VM_LOCKONFAULT,
+    VM_READ,
     VM_SHARED,
     VM_WIPEONFORK,
     VM_WRITE,
     Vma,
 )
 from mini_kernel.uapi import mman
-from mini_kernel.uapi.errno import EACCES, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM
-from mini_kernel.uapi.signal import SIGBUS
+from mini_kernel.uapi.errno import EACCES, EAGAIN, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_A, PTE_D, PTE_W, TASK_SIZE, page_down, page_up
 
 _ALL_BITS: Final = (1 << 64) - 1
+_LOCK: Final = VM_LOCKED | VM_LOCKONFAULT
 
 
 def _range(start: int, length: int) -> tuple[int, int]:
     """Check an address range as madvise(2) does: start aligned, length rounded up, no wrap."""
-    if start & (PAGE_SIZE - 1):
-        raise SysError(EINVAL)
     end = start + page_up(length)
-    if end < start or end > TASK_SIZE:
+    if start & (PAGE_SIZE - 1) or end > _ALL_BITS:
         raise SysError(EINVAL)
     return start, end
 
@@ -40,7 +39,10 @@ def _range(start: int, length: int) -> tuple[int, int]:
 
 
 def madvise(mm: Mm, start: int, length: int, advice: int) -> None:
-    """Apply advice to [start, start + length). Holes: the rest is done, then SysError(ENOMEM), as in Linux."""
+    """Apply advice to [start, start + length).
+
+    Holes: the rest is done, then SysError(ENOMEM). An area that refuses ends the call, those before are done.
+    """
     action = _ACTIONS.get(advice)
     if action is None:
         raise SysError(EINVAL)
@@ -51,9 +53,11 @@ def madvise(mm: Mm, start: int, length: int, advice: int) -> None:
         _populate(mm, start, end, advice)
         return
     covered = mm.covered(start, end)
-    for vma in mm.overlapping(start, end):
-        action(mm, vma, max(start, vma.start), min(end, vma.end))
-    mm.merge_range(start, end)
+    try:
+        for vma in mm.overlapping(start, end):
+            action(mm, vma, max(start, vma.start), min(end, vma.end))
+    finally:
+        mm.merge_range(start, end)
     if not covered:
         raise SysError(ENOMEM)
 
@@ -75,7 +79,7 @@ def _drop(mm: Mm, _vma: Vma, start: int, end: int) -> None:
 
 def _free(mm: Mm, vma: Vma, start: int, end: int) -> None:
     """MADV_FREE: the pages may be reclaimed at any time until written. Here memory pressure kills, so never is."""
-    if vma.file is not None or vma.flags & VM_SHARED:
+    if vma.file is not None or vma.flags & (VM_SHARED | VM_LOCKED):
         raise SysError(EINVAL)
     with mm.gather() as tlb:
         mm.change(start, end, _ALL_BITS & ~(PTE_A | PTE_D | PTE_W), 0, tlb)
@@ -97,23 +101,34 @@ def _flag(add: int, remove: int, anonymous_only: bool = False) -> "Action":
             raise SysError(EINVAL)
         flags = vma.flags & ~remove | add
         if flags != vma.flags:
-            for part in mm.isolate(start, end):
+            for part in _isolate(mm, start, end):
                 part.set_flags(flags)
 
     return change
 
 
+def _isolate(mm: Mm, start: int, end: int) -> list[Vma]:
+    try:
+        return mm.isolate(start, end)
+    except SysError:
+        raise SysError(EAGAIN) from None  # what madvise(2) makes of a full list of areas
+
+
 def _populate(mm: Mm, start: int, end: int, advice: int) -> None:
-    if not mm.covered(start, end):
-        raise SysError(ENOMEM)
+    """MADV_POPULATE_*: areas up to the one that fails stay populated."""
     write = advice == mman.MADV_POPULATE_WRITE
-    for vma in mm.overlapping(start, end):
-        if write and not vma.flags & VM_WRITE:
+    while start < end:
+        vma = mm.find(start)
+        if vma is None:
+            raise SysError(ENOMEM)
+        if not vma.flags & (VM_WRITE if write else VM_READ):
             raise SysError(EINVAL)
+        stop = min(end, vma.end)
         try:
-            fault.populate(mm, max(start, vma.start), min(end, vma.end), write)
-        except fault.BadAccess as bad:
-            raise SysError(EFAULT if bad.signal == SIGBUS else EINVAL) from None
+            fault.populate(mm, start, stop, write)
+        except fault.BadAccess:
+            raise SysError(EFAULT) from None  # behind the end of the file
+        start = stop
 
 
 Action = Callable[[Mm, Vma, int, int], None]
@@ -149,12 +164,20 @@ _ACTIONS: Final[dict[int, Action]] = {
 # -- mlock -------------------------------------------------------------------------------------------
 
 
-def mlock(mm: Mm, start: int, length: int, on_fault: bool = False) -> None:
-    """Lock pages, faulting them in now unless `on_fault`. Raises SysError(ENOMEM, EPERM)."""
+def _pages(start: int, length: int) -> tuple[int, int]:
+    """The pages that hold [start, start + length). Raises SysError(EINVAL) if they wrap."""
     end = page_up(start + length)
-    start = page_down(start)
-    if end > TASK_SIZE or end < start:
+    if end > _ALL_BITS:
         raise SysError(EINVAL)
+    return page_down(start), end
+
+
+def mlock(mm: Mm, start: int, length: int, on_fault: bool = False) -> None:
+    """Lock pages, faulting them in now unless `on_fault`. Raises SysError(ENOMEM, EAGAIN, EPERM).
+
+    As in Linux, areas before the first hole stay locked, and all of them if only the faulting in fails.
+    """
+    start, end = _pages(start, length)
     flags = VM_LOCKED | (VM_LOCKONFAULT if on_fault else 0)
     if not mm.limits.locked:
         raise SysError(EPERM)
@@ -167,25 +190,33 @@ def mlock(mm: Mm, start: int, length: int, on_fault: bool = False) -> None:
 
 
 def munlock(mm: Mm, start: int, length: int) -> None:
-    """Unlock pages. Raises SysError(ENOMEM) for holes."""
-    end = page_up(start + length)
-    if end > TASK_SIZE:
-        raise SysError(EINVAL)
-    _set_lock(mm, page_down(start), end, 0)
+    """Unlock pages. Areas before the first hole are unlocked, then SysError(ENOMEM)."""
+    start, end = _pages(start, length)
+    _set_lock(mm, start, end, 0)
 
 
 def _set_lock(mm: Mm, start: int, end: int, flags: int) -> None:
-    if not mm.covered(start, end):
-        raise SysError(ENOMEM)
-    for vma in mm.overlapping(start, end):
-        for part in mm.isolate(max(start, vma.start), min(end, vma.end)):
-            part.set_flags(part.flags & ~(VM_LOCKED | VM_LOCKONFAULT) | flags)
-    mm.merge_range(start, end)
+    """Linux apply_vma_lock_flags."""
+    at = start
+    try:
+        while at < end:
+            vma = mm.find(at)
+            if vma is None:
+                raise SysError(ENOMEM)
+            stop = min(end, vma.end)
+            if vma.flags & _LOCK != flags:
+                for part in mm.isolate(at, stop):
+                    part.set_flags(part.flags & ~_LOCK | flags)
+            at = stop
+    finally:
+        mm.merge_range(start, at)
 
 
 def _populate_locked(mm: Mm, start: int, end: int) -> None:
     try:
-        fault.populate(mm, start, end, write=True)
+        fault.prefault(mm, start, end)
+    except SysError:
+        raise SysError(EAGAIN) from None  # Linux __mlock_posix_error_return
     except fault.BadAccess:
         raise SysError(ENOMEM) from None
 
@@ -194,23 +225,25 @@ def mlockall(mm: Mm, flags: int) -> None:
     """Lock everything mapped now (MCL_CURRENT), from now on (MCL_FUTURE), or as touched (MCL_ONFAULT)."""
     if not flags or flags & ~(mman.MCL_CURRENT | mman.MCL_FUTURE | mman.MCL_ONFAULT) or flags == mman.MCL_ONFAULT:
         raise SysError(EINVAL)
+    if not mm.limits.locked:
+        raise SysError(EPERM)
     lock = VM_LOCKED | (VM_LOCKONFAULT if flags & mman.MCL_ONFAULT else 0)
-    if flags & mman.MCL_CURRENT:
-        if mm.total_pages() << PAGE_SHIFT > mm.limits.locked:
-            raise SysError(ENOMEM)
-        for vma in list(mm.vmas):
-            vma.set_flags(vma.flags & ~VM_LOCKONFAULT | lock)
-            if not flags & mman.MCL_ONFAULT and vma.page_bits:
-                _populate_locked(mm, vma.start, vma.end)
-        mm.merge_range(0, TASK_SIZE)
+    if flags & mman.MCL_CURRENT and mm.total_pages() << PAGE_SHIFT > mm.limits.locked:
+        raise SysError(ENOMEM)
     mm.lock_future = lock if flags & mman.MCL_FUTURE else 0
+    if flags & mman.MCL_CURRENT:
+        for vma in mm.vmas:
+            vma.set_flags(vma.flags & ~_LOCK | lock)
+        mm.merge_range(0, TASK_SIZE)
+        for vma in list(mm.vmas):
+            fault.prefault_quietly(mm, vma.start, vma.end)
 
 
 def munlockall(mm: Mm) -> None:
     """Undo mlock and mlockall."""
     mm.lock_future = 0
     for vma in mm.vmas:
-        vma.set_flags(vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT))
+        vma.set_flags(vma.flags & ~_LOCK)
     mm.merge_range(0, TASK_SIZE)
 
 
@@ -218,15 +251,13 @@ def munlockall(mm: Mm) -> None:
 
 
 def mincore(mm: Mm, start: int, length: int) -> bytes:
-    """One byte per page: 1 if resident (for files: in the page cache). Raises SysError(EINVAL, ENOMEM)."""
+    """One byte per page: 1 if mapped (the zero page too) or in the page cache. Raises SysError(EINVAL, ENOMEM)."""
     if start & (PAGE_SIZE - 1):
         raise SysError(EINVAL)
     end = start + page_up(length)
     if end > TASK_SIZE or not mm.covered(start, end):
         raise SysError(ENOMEM)
-    entries = mm.pt.read(start, end)
-    here = mapped(entries) & (frames_of(entries) != mm.frames.zero_page)
-    out = bytearray(here.astype(np.uint8).tobytes())
+    out = bytearray(mapped(mm.pt.read(start, end)).astype(np.uint8).tobytes())
     for vma in mm.overlapping(start, end):
         if vma.file is None:
             continue

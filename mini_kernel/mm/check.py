@@ -127,7 +127,8 @@ def _check_rights(vma: Vma, address: int, entry: int) -> None:
 
 def _check_counts(frames: FrameAllocator, references: Counter[int], tables: Counter[int]) -> None:
     """I1, I3: every count equals the recount."""
-    for pfn in frames.used().tolist():
+    used: list[int] = frames.used().tolist()
+    for pfn in used:
         count = frames.counts[pfn]
         is_table = frames.kinds[pfn] & K_TABLE
         expected = tables[pfn] if is_table else references[pfn]

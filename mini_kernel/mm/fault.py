@@ -10,8 +10,8 @@ import numpy as np
 
 from mini_kernel.errors import KernelBug, SysError
 from mini_kernel.mm.frame import K_CACHE, K_CODE
-from mini_kernel.mm.mm import STACK_GUARD_GAP, Mm
-from mini_kernel.mm.vma import VM_ACCESS, VM_EXEC, VM_GROWSDOWN, VM_SHARED, VM_WRITE, Vma
+from mini_kernel.mm.mm import MMAP_MIN_ADDR, STACK_GUARD_GAP, Mm
+from mini_kernel.mm.vma import VM_ACCESS, VM_EXEC, VM_GROWSDOWN, VM_LOCKONFAULT, VM_SHARED, VM_WRITE, Vma
 from mini_kernel.uapi.errno import ENOMEM
 from mini_kernel.uapi.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGKILL, SIGSEGV
 from mini_kernel.x86 import (
@@ -63,9 +63,9 @@ def handle(mm: Mm, address: int, error: int) -> str:
             return _demand_zero(mm, vma, address) if error & PF_WRITE else _zero_page(mm, vma, address)
         if error & PF_WRITE and not entry & PTE_W:
             return _write_protected(mm, vma, address, slot, entry)
-    except SysError as error_:
-        if error_.errno != ENOMEM:
-            raise
+    except SysError as failure:
+        if failure.errno != ENOMEM:
+            raise BadAccess(SIGBUS, BUS_ADRERR, "bus", "the page cannot be read from the file") from None
         raise BadAccess(SIGKILL, 0, "oom", "no free frame: the process is killed") from None
     return _spurious(mm, address, slot, entry)
 
@@ -89,7 +89,7 @@ def _grow_stack(mm: Mm, address: int) -> Vma:
     if vma is None or not vma.flags & VM_GROWSDOWN:
         raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "nothing is mapped there")
     page = address & PAGE_MASK
-    if vma.end - page > mm.limits.stack:
+    if page < MMAP_MIN_ADDR or vma.end - page > mm.limits.stack:
         raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the stack would exceed RLIMIT_STACK")
     i = mm.index_after(vma.start)
     if i:
@@ -100,7 +100,7 @@ def _grow_stack(mm: Mm, address: int) -> Vma:
     if (mm.total_pages() << PAGE_SHIFT) + vma.start - page > mm.limits.address_space:
         raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the stack would exceed RLIMIT_AS")
     mm.set_start(vma, page)
-    return vma
+    return mm.merge_around(mm.index_after(page))
 
 
 def _demand_zero(mm: Mm, vma: Vma, address: int) -> str:
@@ -137,17 +137,16 @@ def _file(mm: Mm, vma: Vma, address: int, error: int) -> str:
     if index << PAGE_SHIFT >= cache.size:
         raise BadAccess(SIGBUS, BUS_ADRERR, "bus", "the file ends before this page")
     frames = mm.frames
-    slot = mm.pt.make_slot(address)
     source = cache.get_page(index)
     bits = vma.page_bits
     if not vma.flags & VM_SHARED:
         if error & PF_WRITE:
-            _install_copy(mm, vma, slot, source)
-            mm.rss_anon += 1
+            _install_new_copy(mm, vma, address, source)
             return "file"
         bits &= _NO_WRITE
     elif error & PF_WRITE:
         bits |= PTE_D
+    slot = mm.pt.make_slot(address)
     if vma.flags & VM_EXEC:
         frames.kinds[source] |= K_CODE
     frames.get(source)
@@ -156,8 +155,20 @@ def _file(mm: Mm, vma: Vma, address: int, error: int) -> str:
     return "file"
 
 
-def _install_copy(mm: Mm, vma: Vma, slot: int, source: int) -> None:
-    """A private, writable copy of frame `source` at `slot`."""
+def _install_new_copy(mm: Mm, vma: Vma, address: int, source: int) -> None:
+    """A private copy where nothing was mapped: frame first, tables last, so that a failure leaves nothing."""
+    pfn = _copy(mm, vma, source)
+    try:
+        slot = mm.pt.make_slot(address)
+    except SysError:
+        mm.frames.put(pfn)
+        raise
+    mm.frames.ram.words[slot] = pfn << PAGE_SHIFT | vma.page_bits | PTE_D
+    mm.rss_anon += 1
+
+
+def _copy(mm: Mm, vma: Vma, source: int) -> int:
+    """A new frame with the content of `source`."""
     frames = mm.frames
     pfn = frames.alloc(zero=False)
     data = frames.ram.data
@@ -166,7 +177,7 @@ def _install_copy(mm: Mm, vma: Vma, slot: int, source: int) -> None:
     ]
     if vma.flags & VM_EXEC:
         frames.kinds[pfn] |= K_CODE
-    frames.ram.words[slot] = pfn << PAGE_SHIFT | vma.page_bits | PTE_D
+    return pfn
 
 
 def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> str:
@@ -188,7 +199,8 @@ def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> s
     if frames.counts[pfn] == 1 and not cached:
         frames.ram.words[slot] = entry | PTE_W | PTE_D | PTE_A
         return "cow_reuse"
-    _install_copy(mm, vma, slot, pfn)
+    new = _copy(mm, vma, pfn)
+    frames.ram.words[slot] = new << PAGE_SHIFT | vma.page_bits | PTE_D
     mm.cpu.flush_tlb()
     frames.put(pfn)
     if cached:
@@ -207,19 +219,41 @@ def _spurious(mm: Mm, address: int, slot: int, entry: int) -> str:
 
 
 def populate(mm: Mm, start: int, end: int, write: bool) -> None:
-    """Fault in every page of [start, end), a write fault where the VMA allows writing and `write` is set.
+    """Fault in every page of [start, end) that lies in a VMA, with writes where the VMA allows them if `write` is set.
 
-    Linux populate_vma_page_range. Whole anonymous ranges with nothing in them go in one step.
-    Raises SysError(ENOMEM) for holes and when memory ends, BadAccess where an access would be refused.
+    Raises SysError(ENOMEM) when memory ends, BadAccess where an access would be refused; pages before stay.
     """
     for vma in mm.overlapping(start, end):
-        lo, hi = max(start, vma.start), min(end, vma.end)
         error = PF_WRITE if write and vma.flags & VM_WRITE else 0
-        if vma.file is None and error and hi - lo > PAGE_SIZE and not mm.pt.read(lo, hi).any():
-            populate_anonymous(mm, vma, lo, hi)
-            continue
-        for address in range(lo, hi, PAGE_SIZE):
-            _touch(mm, address, error)
+        _populate(mm, vma, max(start, vma.start), min(end, vma.end), error)
+
+
+def prefault(mm: Mm, start: int, end: int) -> None:
+    """What mlock(2) and MAP_POPULATE do with [start, end): private writable pages are written to, others read.
+
+    Linux populate_vma_page_range, which leaves areas that are locked on fault alone. Raises as `populate`.
+    """
+    for vma in mm.overlapping(start, end):
+        if not vma.flags & VM_LOCKONFAULT:
+            error = PF_WRITE if vma.flags & (VM_WRITE | VM_SHARED) == VM_WRITE else 0
+            _populate(mm, vma, max(start, vma.start), min(end, vma.end), error)
+
+
+def prefault_quietly(mm: Mm, start: int, end: int) -> None:
+    """`prefault` for a mapping that stands even if not all of its pages can be had."""
+    try:
+        prefault(mm, start, end)
+    except (SysError, BadAccess):
+        return
+
+
+def _populate(mm: Mm, vma: Vma, start: int, end: int, error: int) -> None:
+    """Whole anonymous ranges with nothing in them go in one step."""
+    if vma.file is None and error and end - start > PAGE_SIZE and not mm.pt.read(start, end).any():
+        populate_anonymous(mm, vma, start, end)
+        return
+    for address in range(start, end, PAGE_SIZE):
+        _touch(mm, address, error)
 
 
 def _touch(mm: Mm, address: int, error: int) -> None:

@@ -15,7 +15,7 @@ from mini_kernel.mm.frame import K_CACHE, Pfns
 from mini_kernel.mm.mm import Mapping, Mm
 from mini_kernel.mm.pgtable import Entries, Links, Tree, frames_of, mapped
 from mini_kernel.mm.vma import VM_DONTCOPY, VM_LOCKED, VM_LOCKONFAULT, VM_SHARED, VM_WIPEONFORK, Vma
-from mini_kernel.x86 import PAGE_SHIFT, PMD_SIZE, PTE_W, PTRS_PER_TABLE, TABLE_BITS
+from mini_kernel.x86 import PAGE_SHIFT, PMD_SIZE, PTE_W, PTRS_PER_TABLE, TABLE_BITS, TASK_SIZE
 
 _NO_WRITE: Final = np.uint64(~PTE_W & 0xFFFF_FFFF_FFFF_FFFF)
 _BATCH: Final = 64  # PTE tables per step: 256 KiB of entries and their temporaries stay in the host's cache
@@ -121,9 +121,11 @@ def _count(child: Mm, entries: Entries) -> None:
 
 def copy_vmas(parent: Mm, child: Mm) -> None:
     """Copy the VMA list and what else of an Mm a child inherits (Linux dup_mmap)."""
+    unlocked = 0
     for vma in parent.vmas:
         if vma.flags & VM_DONTCOPY:
             continue
+        unlocked |= vma.flags & VM_LOCKED
         new = vma.clone()
         new.flags &= ~(VM_LOCKED | VM_LOCKONFAULT)
         child.vmas.append(new)
@@ -131,6 +133,8 @@ def copy_vmas(parent: Mm, child: Mm) -> None:
         if new.file is not None:
             new.file.get()
             new.file.cache.mappings.append(Mapping(child, new))
+    if unlocked:
+        child.merge_range(0, TASK_SIZE)
     child.start_brk, child.brk = parent.start_brk, parent.brk
     child.limits = parent.limits.copy()
     child.arguments = parent.arguments

@@ -256,7 +256,7 @@ class FrameAllocator:
             raise KernelBug(f"frame {int(pfns[left.argmin()]):#x} put below zero")
         freed = pfns[left == 0]
         if len(freed):
-            self._release_many(freed)
+            self._release_many(freed if run is not None else np.unique(freed))
 
     def _has_cached(self, pfns: Pfns) -> bool:
         return bool((self.kind[pfns] & K_CACHE).any())

@@ -85,7 +85,7 @@ class Mm:
         self.start_brk = self.brk = 0
         self.limits = Limits()
         self.lock_future = 0  # VM_LOCKED | VM_LOCKONFAULT of mlockall(MCL_FUTURE)
-        self.arguments = (0, 0)  # addresses of the argument strings on the stack, for /proc/pid/cmdline
+        self.arguments: tuple[int, int] = (0, 0)  # addresses of the argument strings on the stack, for /proc/pid/cmdline
 
     @property
     def cr3(self) -> int:
@@ -297,6 +297,14 @@ class Mm:
             self.rss_anon -= len(pfns) - cached
         tlb.stale()
 
+    def zap_cached(self, start: int, end: int, tlb: Gather) -> None:
+        """Unmap the page cache's frames in [start, end), and leave private copies (Linux even_cows == 0)."""
+        for r in self.pt.tables_in(start, end):
+            row = self.frames.ram.tables[r.table, r.first : r.last]
+            cached = mapped(row) & ((self.frames.kind[frames_of(row)] & K_CACHE) != 0)
+            self.drop_entries(row[cached], tlb)
+            row[cached] = 0
+
     def change(self, start: int, end: int, keep: int, add: int, tlb: Gather) -> None:
         """Replace the bits outside `keep` of every mapped PTE in [start, end) by `add` (Linux change_protection)."""
         tables = self.frames.ram.tables
@@ -338,14 +346,20 @@ class Mapping:
         self.mm = mm
         self.vma = vma
 
-    def unmap_pages(self, first: int, last: int) -> None:
-        """Unmap file pages [first, last) wherever this VMA shows them, private copies too (truncate(2))."""
+    def unmap_pages(self, first: int, last: int, copies: bool = True) -> None:
+        """Unmap file pages [first, last) wherever this VMA shows them (Linux unmap_mapping_range).
+
+        Private copies go as well when the file shrinks (truncate(2)), but not for a hole punched into it.
+        """
         vma = self.vma
         start = vma.start + (max(0, first - vma.pgoff) << PAGE_SHIFT)
         end = min(vma.end, vma.start + (max(0, last - vma.pgoff) << PAGE_SHIFT))
         if start < end:
             with self.mm.gather() as tlb:
-                self.mm.zap(start, end, tlb, unlink=False)
+                if copies:
+                    self.mm.zap(start, end, tlb, unlink=False)
+                else:
+                    self.mm.zap_cached(start, end, tlb)
 
 
 def frame_in(entry: int) -> int:

@@ -4,7 +4,7 @@ from typing import Final
 
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault
-from mini_kernel.mm.mm import MMAP_BASE, MMAP_MIN_ADDR, Mm, SharedMemory
+from mini_kernel.mm.mm import MAX_MAP_COUNT, MMAP_BASE, MMAP_MIN_ADDR, Mm, SharedMemory
 from mini_kernel.mm.vma import (
     VM_GROWSDOWN,
     VM_LOCKED,
@@ -62,31 +62,33 @@ def mmap(
         raise SysError(ENOMEM)
     if file is not None and pgoff + (length >> PAGE_SHIFT) > 1 << 52:
         raise SysError(EOVERFLOW)
-    vm_flags = _vm_flags(flags, prot, may) | mm.lock_future
+    if len(mm.vmas) > MAX_MAP_COUNT:
+        raise SysError(ENOMEM)
     address = _place(mm, address, length, flags)
+    vm_flags = _vm_flags(flags, prot, may, file) | mm.lock_future
     _check_limits(mm, address, length, vm_flags, bool(flags & MAP_FIXED))
     if flags & MAP_FIXED and not flags & MAP_FIXED_NOREPLACE:
         unmap_range(mm, address, address + length)
     file = _backing(mm, flags, length, file)
     vma = mm.insert(Vma(address, address + length, vm_flags, file, pgoff if file is not None else 0))
     if (flags & MAP_POPULATE and not flags & MAP_NONBLOCK) or vma.flags & VM_LOCKED:
-        _populate_quietly(mm, address, address + length)
+        fault.prefault_quietly(mm, address, address + length)
     return address
 
 
-def _vm_flags(flags: int, prot: int, may: int) -> int:
-    """VM_* flags of a new area."""
+def _vm_flags(flags: int, prot: int, may: int, file: MappedFile | None) -> int:
+    """VM_* flags of a new area. Only private anonymous memory grows down."""
     kind = flags & MAP_TYPE
     vm_flags = prot & PROT_ALL | may
     if kind in (MAP_SHARED, MAP_SHARED_VALIDATE):
         vm_flags |= VM_SHARED | VM_MAYSHARE
         if not may & VM_MAYWRITE:
             vm_flags &= ~VM_SHARED  # a read-only descriptor: never written, so treated as private (Linux do_mmap)
-        if flags & MAP_GROWSDOWN:
-            raise SysError(EINVAL)
     elif kind != MAP_PRIVATE:
         raise SysError(EINVAL)
     if flags & MAP_GROWSDOWN:
+        if kind != MAP_PRIVATE or file is not None:
+            raise SysError(EINVAL)
         vm_flags |= VM_GROWSDOWN
     if flags & MAP_NORESERVE:
         vm_flags |= VM_NORESERVE
@@ -98,10 +100,10 @@ def _vm_flags(flags: int, prot: int, may: int) -> int:
 def _place(mm: Mm, address: int, length: int, flags: int) -> int:
     """Choose the address: fixed, the hint if free, else the highest gap below the mmap base."""
     if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE):
-        if address & (PAGE_SIZE - 1):
-            raise SysError(EINVAL)
         if address > TASK_SIZE - length:
             raise SysError(ENOMEM)
+        if address & (PAGE_SIZE - 1):
+            raise SysError(EINVAL)
         if address < MMAP_MIN_ADDR:
             raise SysError(EPERM)
         if flags & MAP_FIXED_NOREPLACE and mm.overlapping(address, address + length):
@@ -142,14 +144,6 @@ def _backing(mm: Mm, flags: int, length: int, file: MappedFile | None) -> Mapped
     return None
 
 
-def _populate_quietly(mm: Mm, start: int, end: int) -> None:
-    """MAP_POPULATE: the mapping stands even if not all pages could be had."""
-    try:
-        fault.populate(mm, start, end, write=True)
-    except (SysError, fault.BadAccess):
-        return
-
-
 def munmap(mm: Mm, address: int, length: int) -> None:
     """Unmap [address, address + length). Raises SysError(EINVAL, ENOMEM) with nothing changed."""
     if address & (PAGE_SIZE - 1) or not length or length > TASK_SIZE or address > TASK_SIZE - length:
@@ -175,26 +169,24 @@ def brk(mm: Mm, address: int) -> int:
     if address < mm.start_brk:
         return mm.brk
     old, new = page_up(mm.brk), page_up(address)
-    if new > old:
-        if not _grow_heap(mm, old, new):
-            return mm.brk
-    elif new < old:
-        unmap_range(mm, new, old)
+    try:
+        if new > old:
+            _grow_heap(mm, old, new)
+        elif new < old:
+            unmap_range(mm, new, old)
+    except SysError:
+        return mm.brk
     mm.brk = address
     return address
 
 
-def _grow_heap(mm: Mm, old: int, new: int) -> bool:
-    if new > TASK_SIZE or mm.overlapping(old, new + PAGE_SIZE):
-        return False
-    if new - mm.start_brk > mm.limits.data:
-        return False
+def _grow_heap(mm: Mm, old: int, new: int) -> None:
+    if new > TASK_SIZE or not mm.is_free(old, new + PAGE_SIZE) or new - mm.start_brk > mm.limits.data:
+        raise SysError(ENOMEM)
     flags = VM_READ | VM_WRITE | VM_MAY | mm.lock_future
-    try:
-        _check_limits(mm, old, new - old, flags, False)
-    except SysError:
-        return False
+    _check_limits(mm, old, new - old, flags, False)
+    if len(mm.vmas) > MAX_MAP_COUNT:
+        raise SysError(ENOMEM)
     vma = mm.insert(Vma(old, new, flags, name="[heap]"))
     if vma.flags & VM_LOCKED:
-        _populate_quietly(mm, old, new)
-    return True
+        fault.prefault_quietly(mm, old, new)

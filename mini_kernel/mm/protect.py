@@ -19,26 +19,26 @@ def mprotect(mm: Mm, start: int, length: int, prot: int) -> None:
     """
     grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP)
     prot &= ~(PROT_GROWSDOWN | PROT_GROWSUP)
-    if start & (PAGE_SIZE - 1) or prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM):
-        raise SysError(EINVAL)
-    if grows == PROT_GROWSDOWN | PROT_GROWSUP or grows & PROT_GROWSUP:
+    if grows == PROT_GROWSDOWN | PROT_GROWSUP or start & (PAGE_SIZE - 1):
         raise SysError(EINVAL)
     if not length:
         return
     end = start + page_up(length)
     if end > TASK_SIZE:
         raise SysError(ENOMEM)
+    if prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM):
+        raise SysError(EINVAL)
     if grows:
-        start = _grows_from(mm, start, end)
+        start = _grows_from(mm, start, end, grows)
     _protect(mm, start, end, prot & VM_ACCESS)
 
 
-def _grows_from(mm: Mm, start: int, end: int) -> int:
-    """PROT_GROWSDOWN: the change reaches down to the start of the stack that holds `start`."""
+def _grows_from(mm: Mm, start: int, end: int, grows: int) -> int:
+    """PROT_GROWSDOWN: the change reaches down to the start of the stack that holds `start`. Nothing grows up here."""
     vma = mm.first_after(start)
-    if vma is None or vma.start >= end:
+    if vma is None or vma.start >= end or (grows == PROT_GROWSUP and vma.start > start):
         raise SysError(ENOMEM)
-    if not vma.flags & VM_GROWSDOWN:
+    if grows == PROT_GROWSUP or not vma.flags & VM_GROWSDOWN:
         raise SysError(EINVAL)
     return vma.start
 

@@ -1,33 +1,40 @@
 """mremap(2) on an address space (Linux mm/mremap.c)."""
 
+from typing import Final
+
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault
-from mini_kernel.mm.mm import MMAP_MIN_ADDR, Mm
+from mini_kernel.mm.mm import MAX_MAP_COUNT, MMAP_MIN_ADDR, Mm
 from mini_kernel.mm.mmap import munmap, unmap_range
-from mini_kernel.mm.vma import VM_DONTEXPAND, VM_LOCKED, VM_SHARED, Vma
-from mini_kernel.uapi.errno import EAGAIN, EFAULT, EINVAL, ENOMEM
+from mini_kernel.mm.vma import VM_DONTEXPAND, VM_LOCKED, VM_LOCKONFAULT, VM_SHARED, Vma
+from mini_kernel.uapi.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM
 from mini_kernel.uapi.mman import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_up
 
+_SPARE_MAPS: Final = 5  # a move may split areas in two places before it joins any
+
 
 def mremap(mm: Mm, old: int, old_length: int, new_length: int, flags: int, new: int = 0) -> int:
-    """Grow, shrink or move a mapping; returns its address. Raises SysError with nothing changed."""
+    """Grow, shrink or move a mapping; returns its address.
+
+    Raises SysError with nothing changed, but for ENOMEM, which may come when the target of MREMAP_FIXED is
+    unmapped already and the end of a range that shrinks is cut off, as in Linux.
+    """
     if flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) or old & (PAGE_SIZE - 1):
         raise SysError(EINVAL)
-    if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) and not flags & MREMAP_MAYMOVE:
-        raise SysError(EINVAL)
     old_length, new_length = page_up(old_length), page_up(new_length)
-    if not 0 < new_length <= TASK_SIZE or (flags & MREMAP_DONTUNMAP and old_length != new_length):
+    if not 0 < new_length <= TASK_SIZE:
         raise SysError(EINVAL)
-    if flags & MREMAP_FIXED:
-        _check_target(old, old_length, new, new_length)
-    vma = _source(mm, old, old_length)
     if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
-        return _move_to(mm, vma, old, old_length, new_length, flags, new)
-    if old_length >= new_length and old_length:
+        _check_target(old, old_length, new, new_length, flags)
+        return _move_to(mm, old, old_length, new_length, flags, new)
+    if old_length >= new_length:
+        if mm.find(old) is None:
+            raise SysError(EFAULT)
         if old_length > new_length:
             munmap(mm, old + new_length, old_length - new_length)
         return old
+    vma = _source(mm, old, old_length)
     _check_growth(mm, vma, new_length - old_length)
     if old_length and _grow_in_place(mm, vma, old, old_length, new_length):
         return old
@@ -36,11 +43,15 @@ def mremap(mm: Mm, old: int, old_length: int, new_length: int, flags: int, new: 
     return _move(mm, vma, old, old_length, mm.find_gap(new_length), new_length, keep=not old_length)
 
 
-def _check_target(old: int, old_length: int, new: int, new_length: int) -> None:
-    if new & (PAGE_SIZE - 1) or new > TASK_SIZE - new_length or new < MMAP_MIN_ADDR:
+def _check_target(old: int, old_length: int, new: int, new_length: int, flags: int) -> None:
+    if not flags & MREMAP_MAYMOVE or (flags & MREMAP_DONTUNMAP and old_length != new_length):
+        raise SysError(EINVAL)
+    if new & (PAGE_SIZE - 1) or new > TASK_SIZE - new_length:
         raise SysError(EINVAL)
     if old < new + new_length and new < old + old_length:
         raise SysError(EINVAL)
+    if flags & MREMAP_FIXED and new < MMAP_MIN_ADDR:
+        raise SysError(EPERM)
 
 
 def _source(mm: Mm, old: int, old_length: int) -> Vma:
@@ -56,6 +67,7 @@ def _source(mm: Mm, old: int, old_length: int) -> Vma:
 
 
 def _check_growth(mm: Mm, vma: Vma, extra: int) -> None:
+    """Precondition: the VMA is to grow by `extra` > 0 bytes."""
     if vma.flags & VM_DONTEXPAND:
         raise SysError(EFAULT)
     if vma.flags & VM_LOCKED and (mm.locked_pages() << PAGE_SHIFT) + extra > mm.limits.locked:
@@ -67,39 +79,43 @@ def _check_growth(mm: Mm, vma: Vma, extra: int) -> None:
 
 
 def _grow_in_place(mm: Mm, vma: Vma, old: int, old_length: int, new_length: int) -> bool:
-    """Extend the VMA upwards if the old range ends where it ends and the addresses behind are free."""
-    end = old + new_length
-    if old + old_length != vma.end or end > TASK_SIZE or not mm.is_free(vma.end, end):
+    """Extend the VMA upwards if the old range ends where it ends and the addresses behind hold nothing."""
+    grown_from, end = vma.end, old + new_length
+    if old + old_length != grown_from or end > TASK_SIZE or mm.overlapping(grown_from, end):
         return False
-    grown_from = vma.end
     vma.end = end
     vma = mm.merge_around(mm.index_after(vma.start))
     if vma.flags & VM_LOCKED:
-        fault.populate(mm, grown_from, end, write=True)
+        fault.prefault_quietly(mm, grown_from, end)
     return True
 
 
-def _move_to(mm: Mm, vma: Vma, old: int, old_length: int, new_length: int, flags: int, new: int) -> int:
+def _move_to(mm: Mm, old: int, old_length: int, new_length: int, flags: int, new: int) -> int:
     """MREMAP_FIXED and MREMAP_DONTUNMAP."""
+    vma = _source(mm, old, old_length)
     if new_length > old_length:
         _check_growth(mm, vma, new_length - old_length)
-    if flags & MREMAP_DONTUNMAP and (vma.flags & VM_SHARED or vma.file is not None):
-        raise SysError(EINVAL)
+    if len(mm.vmas) > MAX_MAP_COUNT - _SPARE_MAPS:
+        raise SysError(ENOMEM)
+    dont_unmap = bool(flags & MREMAP_DONTUNMAP)
+    if dont_unmap and (mm.total_pages() << PAGE_SHIFT) + old_length > mm.limits.address_space:
+        raise SysError(ENOMEM)
     if flags & MREMAP_FIXED:
         unmap_range(mm, new, new + new_length)
-        vma = _source(mm, old, old_length)
     else:
-        hint_free = new and not new & (PAGE_SIZE - 1) and mm.is_free(new, new + new_length)
+        hint_free = new and mm.is_free(new, new + new_length)
         new = new if hint_free else mm.find_gap(new_length)
     if old_length > new_length:
         munmap(mm, old + new_length, old_length - new_length)
         old_length = new_length
-        vma = _source(mm, old, old_length)
-    return _move(mm, vma, old, old_length, new, new_length, keep=bool(flags & MREMAP_DONTUNMAP) or not old_length)
+    vma = _source(mm, old, old_length)
+    return _move(mm, vma, old, old_length, new, new_length, keep=dont_unmap or not old_length)
 
 
 def _move(mm: Mm, vma: Vma, old: int, old_length: int, new: int, new_length: int, keep: bool) -> int:
     """Move PTEs and VMA from [old, old + old_length) to `new` (Linux move_vma); `keep` leaves the old VMA, empty."""
+    if len(mm.vmas) > MAX_MAP_COUNT - _SPARE_MAPS:
+        raise SysError(ENOMEM)
     entries = mm.pt.read(old, old + old_length)
     occupied = entries.nonzero()[0]
     if len(occupied):
@@ -113,9 +129,12 @@ def _move(mm: Mm, vma: Vma, old: int, old_length: int, new: int, new_length: int
         mm.pt.write(old, entries * 0)
         mm.pt.write(new, entries)
         tlb.stale()
+    if keep and old_length and vma.flags & VM_LOCKED:
+        vma.set_flags(vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT))  # the lock goes with the pages (dontunmap_complete)
+        mm.merge_range(vma.start, vma.end)
     result = mm.insert(moved)
     if not keep:
         unmap_range(mm, old, old + old_length)
     if result.flags & VM_LOCKED:
-        fault.populate(mm, new + old_length, new + new_length, write=True)
+        fault.prefault_quietly(mm, new + old_length, new + new_length)
     return new

@@ -1,0 +1,1 @@
+"""The laboratory around the kernel: machine, assembler, boot, views and command line."""

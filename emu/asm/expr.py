@@ -1,0 +1,207 @@
+"""Constant expressions over numbers, symbols and `.`, with the precedence of GNU as.
+
+Highest: unary - ~ + ; then * / % << >> ; then | & ^ ! (a ! b is a | ~b) ; then + - . All levels associate to the left.
+That is not C's order (`1 << 2 + 1` is 5), but sources are shared with GNU as and must mean the same here.
+
+A value is an exact integer plus how many addresses it contains: a label has one, the difference of two has none.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from emu.asm.errors import SourceError
+from emu.asm.lexer import Token
+
+MAX_DEPTH: Final = 50  # parentheses and unary operators inside one another
+
+
+class Value(NamedTuple):
+    """`refs` is 1 for an address (it moves with the layout), 0 for a plain number."""
+
+    number: int
+    refs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A name; `.` is the address of the statement. `shown` is how the source wrote it."""
+
+    name: str
+    shown: str
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    op: str
+    operand: "Expr"
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    op: str
+    left: "Expr"
+    right: "Expr"
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A register name; only an address in brackets may hold one."""
+
+    name: str
+    column: int
+
+
+Expr = Number | Symbol | Unary | Binary | Register
+Lookup = Callable[[Symbol], Value]
+
+_LEVELS: Final = (frozenset("+-"), frozenset("|&^!"), frozenset({"*", "/", "%", "<<", ">>"}))
+
+
+class Cursor:
+    """Walks the tokens of a statement; parses expressions.
+
+    `registers` are names that are registers rather than symbols when they stand bare (Intel syntax).
+    """
+
+    def __init__(self, tokens: list[Token], end: int, registers: frozenset[str] = frozenset()) -> None:
+        self.tokens = tokens
+        self.end = end  # column behind the statement, for "something is missing"
+        self.registers = registers
+        self.at = 0
+        self._depth = 0
+
+    @property
+    def token(self) -> Token | None:
+        return self.tokens[self.at] if self.at < len(self.tokens) else None
+
+    @property
+    def column(self) -> int:
+        return self.tokens[self.at].column if self.at < len(self.tokens) else self.end
+
+    def peek(self, *texts: str) -> bool:
+        """True if the next token is one of these names or punctuation marks (names in any case)."""
+        token = self.token
+        return token is not None and token.kind in ("punct", "name") and token.text.lower() in texts
+
+    def take(self, *texts: str) -> bool:
+        """Like peek, and steps over it."""
+        found = self.peek(*texts)
+        self.at += found
+        return found
+
+    def next(self, what: str) -> Token:
+        """The next token; SourceError when there is none."""
+        token = self.token
+        if token is None:
+            raise SourceError(f"{what} expected", self.end)
+        self.at += 1
+        return token
+
+    def expect(self, text: str) -> None:
+        if not self.take(text):
+            found = self.token
+            raise SourceError(f"'{text}' expected" + (f", found '{found.text}'" if found else ""), self.column)
+
+    def finish(self) -> None:
+        """Raises SourceError when anything is left."""
+        if self.token is not None:
+            raise SourceError(f"unexpected '{self.token.text}'", self.column)
+
+    def expression(self, level: int = 0) -> Expr:
+        """Parses an expression; SourceError at the first token that does not belong."""
+        if level == len(_LEVELS):
+            return self._unary()
+        left = self.expression(level + 1)
+        while (token := self.token) is not None and token.kind == "punct" and token.text in _LEVELS[level]:
+            self.at += 1
+            left = Binary(token.text, left, self.expression(level + 1), token.column)
+        return left
+
+    def _unary(self) -> Expr:
+        column = self.column
+        token = self.next("a value")
+        if token.kind == "punct" and token.text in ("-", "+", "~", "("):
+            self._depth += 1
+            if self._depth > MAX_DEPTH:
+                raise SourceError("expression is nested too deeply", column)
+            inner = self._group() if token.text == "(" else Unary(token.text, self._unary(), column)
+            self._depth -= 1
+            return inner
+        return self._atom(token)
+
+    def _group(self) -> Expr:
+        inner = self.expression()
+        self.expect(")")
+        return inner
+
+    def _atom(self, token: Token) -> Expr:
+        if token.kind == "number":
+            return Number(token.value)
+        if token.kind == "name":
+            if token.text.lower() in self.registers:
+                return Register(token.text.lower(), token.column)
+            return _symbol(token)
+        if token.kind == "local":
+            return Symbol(token.text, token.text.split("#")[0], token.column)
+        if token.text == "$" and token.kind == "punct":  # NASM's and MASM's name for `.`
+            return Symbol(".", "$", token.column)
+        raise SourceError(f"a value expected, found '{token.text}'", token.column)
+
+
+def _symbol(token: Token) -> Symbol:
+    name, _, modifier = token.text.partition("@")
+    if modifier and modifier.upper() != "PLT":  # in a static image the PLT entry of a function is the function
+        raise SourceError(f"@{modifier} needs a linker; use --assembler gas", token.column)
+    return Symbol(name, name, token.column)
+
+
+def evaluate(expr: Expr, lookup: Lookup) -> Value:
+    """The value of `expr`; `lookup` gives a symbol's value or raises. SourceError for what has no value in 64 bits."""
+    match expr:
+        case Number(value):
+            return Value(value)
+        case Symbol():
+            return lookup(expr)
+        case Unary(op, operand, column):
+            inner = evaluate(operand, lookup)
+            number = {"-": -inner.number, "+": inner.number, "~": ~inner.number}[op]
+            return _checked(number, inner.refs if op == "+" else 0, column)
+        case Binary(op, left, right, column):
+            return _binary(op, evaluate(left, lookup), evaluate(right, lookup), column)
+        case Register(name, column):
+            raise SourceError(f"register {name} inside an expression", column)
+
+
+def _binary(op: str, left: Value, right: Value, column: int) -> Value:
+    a, b = left.number, right.number
+    if op in "+-":
+        refs = left.refs + (right.refs if op == "+" else -right.refs)
+        if refs not in (0, 1):
+            raise SourceError("sum of addresses", column)
+        return _checked(a + b if op == "+" else a - b, refs, column)
+    if op in "/%":
+        if b == 0:
+            raise SourceError("division by zero", column)
+        quotient = abs(a) // abs(b) if (a < 0) == (b < 0) else -(abs(a) // abs(b))  # towards zero, as in C
+        return Value(quotient if op == "/" else a - quotient * b)
+    if op in ("<<", ">>"):
+        if not 0 <= b < 64:
+            raise SourceError(f"shift by {b}", column)
+        return _checked(a << b if op == "<<" else (a % (1 << 64)) >> b, 0, column)
+    plain = {"*": a * b, "|": a | b, "&": a & b, "^": a ^ b, "!": a | ~b}
+    return _checked(plain[op], 0, column)
+
+
+def _checked(number: int, refs: int, column: int) -> Value:
+    if not -(1 << 63) <= number < 1 << 64:
+        raise SourceError("value does not fit into 64 bits", column)
+    return Value(number, refs)

@@ -1,0 +1,112 @@
+"""What a parsed source file consists of: one object per thing that defines something or emits bytes."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from emu.asm.expr import Expr
+from emu.asm.instructions import Instruction
+
+READ: Final = 4  # the values of PF_R, PF_W, PF_X in program headers
+WRITE: Final = 2
+EXEC: Final = 1
+
+
+@dataclass(slots=True)
+class Section:
+    """A section and its place. `flags` is READ | WRITE | EXEC; `zero`: no bytes in the file; `discard`: not loaded."""
+
+    name: str
+    flags: int
+    zero: bool = False
+    discard: bool = False
+    base: int = 0  # address, set by the layout
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """NAME = expr. A `.equ` may be repeated: uses see the last one before them."""
+
+    name: str
+    expr: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Integers of `width` bytes each."""
+
+    width: int
+    values: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Bytes known while parsing: strings, floats, instructions with one encoding."""
+
+    data: bytes
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """`count` times `value` in `width` bytes."""
+
+    count: Expr
+    width: int
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Align:
+    """Padding up to a multiple; `power`: the operand is the exponent. No fill means nops in code, zeros elsewhere."""
+
+    boundary: Expr
+    fill: Expr | None
+    limit: Expr | None
+    power: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A relative branch: opcodes with an 8-bit and a 32-bit displacement; empty means there is no such form."""
+
+    short: bytes
+    near: bytes
+    target: Expr
+    prefixes: bytes = b""
+
+
+What = Label | Assign | Data | Bytes | Fill | Align | Branch | Instruction
+
+
+@dataclass(slots=True)
+class Item:
+    """One thing at one place. Mutable: the layout keeps its address and size here."""
+
+    what: What
+    section: Section
+    line: int
+    column: int
+    address: int = 0
+    size: int = 0
+    wide: bool = False  # a branch that needed its long form once keeps it, so that the layout settles
+
+    @property
+    def is_code(self) -> bool:
+        """True for instructions, as against data in an executable section."""
+        what = self.what
+        return isinstance(what, Branch | Instruction) or (isinstance(what, Bytes) and what.code)
+
+
+@dataclass(slots=True)
+class Unit:
+    """A parsed file. `globals` are names given to .global; `sections` in order of appearance."""
+
+    items: list[Item] = field(default_factory=list[Item])
+    sections: list[Section] = field(default_factory=list[Section])
+    globals: set[str] = field(default_factory=set[str])

@@ -1,0 +1,241 @@
+"""Composition root: a machine, a kernel and a program become a running system."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+from emu.errors import EmuError, ProgramError
+from emu.machine import DEFAULT_QUANTUM, RESERVED_FRAMES, Machine
+from emu.program import Program
+from mini_kernel.elf import ElfError
+from mini_kernel.errors import SysError
+from mini_kernel.fs.stream import BytesStream, HostStream
+from mini_kernel.kernel import Config, Image, Kernel
+from mini_kernel.ledger import Ledger
+from mini_kernel.observe import FaultRecord, Observer
+from mini_kernel.task import Task
+
+DEFAULT_MEMORY: Final = 4 << 30
+MAX_MEMORY: Final = 1 << 40
+DEFAULT_ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/root", "LANG": "C"}
+
+Ending = Literal["exited", "deadlock", "timeout", "max-insns", "interrupted"]
+Streams = tuple[HostStream, HostStream, HostStream]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a system is made. Sizes in bytes, times in seconds."""
+
+    memory: int = DEFAULT_MEMORY
+    fork: str = "classic"
+    seed: int = 0
+    root: str | None = None
+    check: bool = False
+    max_insns: int | None = None  # exact: counts every instruction, at a tenth of the speed
+    timeout: float | None = None
+    exact: bool = False
+    quantum: int = DEFAULT_QUANTUM
+    slice_method: Literal["native", "count"] | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_ENVIRONMENT))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    ending: Ending
+    wait_status: int | None  # of the main process, as wait4 reports it; None if it did not end
+
+    @property
+    def status(self) -> int:
+        """The exit status for a shell: the guest's, 128 + signal, 124 for a spent limit, 130 for Ctrl-C."""
+        if self.ending in ("timeout", "max-insns"):
+            return 124
+        if self.ending == "interrupted":
+            return 130
+        if self.wait_status is None:
+            return 124
+        signo = self.wait_status & 0x7F
+        return 128 + signo if signo else self.wait_status >> 8 & 0xFF
+
+
+class System:
+    """A booted system. A context manager; `close` gives all host memory back."""
+
+    def __init__(
+        self,
+        program: Program,
+        arguments: Sequence[str] = (),
+        options: Options | None = None,
+        streams: Streams | None = None,
+        argv0: str | None = None,
+    ) -> None:
+        """Boot and load `program`, ready to run its first instruction.
+
+        `arguments` are those behind argv[0]. Without `streams` input is empty and output is kept (`stdout`, `stderr`).
+        Raises ProgramError for what cannot be loaded, EmuError for impossible options.
+        """
+        self.options = options or Options()
+        self.program = program
+        self.streams = streams or (BytesStream(), BytesStream(), BytesStream())
+        self.machine = _machine(self.options)
+        try:
+            config = Config(self.options.seed, self.options.fork, self.options.root, self.options.check)
+            self.kernel = _kernel(self.machine, config)
+            self.machine.attach(self.kernel.traps)
+            self._spawn(argv0 or program.name, arguments)
+        except BaseException:
+            self.machine.close()
+            raise
+
+    def _spawn(self, argv0: str, arguments: Sequence[str]) -> None:
+        path = self.install(self.program)
+        argv = [argument.encode("utf-8", "surrogateescape") for argument in (argv0, *arguments)]
+        envp = [f"{k}={v}".encode("utf-8", "surrogateescape") for k, v in self.options.environment.items()]
+        try:
+            self.kernel.spawn(path, argv, envp, self.streams)
+        except ElfError as error:
+            raise ProgramError(str(error), file=self.program.path or self.program.name) from None
+        except SysError as error:
+            raise ProgramError(f"cannot be run: {error}", file=self.program.path or self.program.name) from None
+
+    def install(self, program: Program) -> bytes:
+        """Put a program into the guest's file system; its path there."""
+        path = b"/bin/" + program.name.strip("<>").encode("utf-8", "surrogateescape")
+        try:
+            self.kernel.vfs.write_file(path, program.data, 0o755)
+        except SysError as error:
+            raise ProgramError(f"does not fit into memory: {error}", file=program.path or program.name) from None
+        return path
+
+    # -- running ------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Run until everything has exited or a limit is spent. Raises KernelBug, MachineError (our mistakes)."""
+        if self.options.max_insns is not None:
+            self.machine.set_instruction_budget(max(0, self.options.max_insns - self.machine.instructions()))
+        if self.options.timeout is None:
+            return self._outcome(self.machine.run())
+        expired: list[bool] = []
+        timer = threading.Timer(self.options.timeout, self._expire, (expired,))
+        timer.daemon = True
+        timer.start()
+        try:
+            outcome = self._outcome(self.machine.run())
+        finally:
+            timer.cancel()
+        return Outcome("timeout", None) if outcome.ending == "interrupted" and expired else outcome
+
+    def _expire(self, expired: list[bool]) -> None:
+        expired.append(True)
+        self.machine.interrupt()
+
+    def _outcome(self, reason: str) -> Outcome:
+        self.kernel.sched.credit()
+        status = self.kernel.exit_status
+        if reason == "budget":
+            return Outcome("max-insns", status)
+        if reason == "interrupted":
+            return Outcome("interrupted", status)
+        if self.kernel.deadlock is not None and status is None:
+            return Outcome("deadlock", None)
+        return Outcome("exited", status)
+
+    def interrupt(self) -> None:
+        """Make `run` come back soon (from a signal handler or another thread)."""
+        self.machine.interrupt()
+
+    def observe(self, observer: Observer | None) -> None:
+        """Tell `observer` what happens from now on."""
+        self.kernel.observer = observer
+
+    # -- looking ------------------------------------------------------------------------------------
+
+    def task(self, tid: int) -> Task:
+        """A live task. Raises KeyError."""
+        return self.kernel.tasks[tid]
+
+    @property
+    def stdout(self) -> bytes:
+        """What the guest wrote to standard output, when it was not sent elsewhere."""
+        return _written(self.streams[1])
+
+    @property
+    def stderr(self) -> bytes:
+        """The same for standard error."""
+        return _written(self.streams[2])
+
+    @property
+    def records(self) -> list[FaultRecord]:
+        """Fatal faults, in order."""
+        return self.kernel.records
+
+    def ledger(self) -> Ledger:
+        """The costs of all processes so far."""
+        self.kernel.sched.credit()
+        return self.kernel.total_ledger()
+
+    def stats(self) -> dict[str, Any]:
+        """The ledger of `--stats-json`: all processes in sum, each process, frames."""
+        frames = self.kernel.frames
+        processes = [ledger.as_dict() for ledger in self.kernel.dead.values()]
+        processes += [p.ledger.as_dict() for p in self.kernel.processes.values() if not p.zombie]
+        totals = self.ledger().as_dict()
+        if self.machine.exact:
+            totals["instructions"] = self.machine.instructions()
+        return {
+            "schema": 1,
+            "total": totals,
+            "processes": processes,
+            "frames": {
+                "allocated": frames.allocated,
+                "in_use": frames.in_use,
+                "peak": frames.peak,
+                "total": frames.total,
+            },
+        }
+
+    # -- time travel --------------------------------------------------------------------------------
+
+    def snapshot(self) -> Image:
+        """The whole system as a value."""
+        return self.kernel.snapshot()
+
+    def restore(self, image: Image) -> None:
+        """Go back to a snapshot of this system."""
+        self.kernel.restore(image)
+
+    def close(self) -> None:
+        """Free RAM and engine. The system cannot be used afterwards."""
+        self.machine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def _machine(options: Options) -> Machine:
+    if not 1 << 20 <= options.memory <= MAX_MEMORY:
+        raise EmuError(f"--mem must be between 1 MiB and 1 TiB, not {options.memory} bytes")
+    exact = options.exact or options.max_insns is not None
+    return Machine(options.memory & -4096, options.quantum, options.slice_method, exact)
+
+
+def _kernel(machine: Machine, config: Config) -> Kernel:
+    try:
+        return Kernel(machine.ram, machine, RESERVED_FRAMES, config)
+    except OSError as error:
+        raise EmuError(f"--root {config.root}: {error.strerror}") from None
+
+
+def _written(stream: HostStream) -> bytes:
+    if not isinstance(stream, BytesStream):
+        raise EmuError("this system's output went elsewhere")
+    return bytes(stream.written)
+
+

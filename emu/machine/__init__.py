@@ -1,0 +1,20 @@
+"""The vCPU and its RAM on Unicorn: fills `mini_kernel.hw`. The only code that touches the engine.
+
+ram.py       guest RAM, four views of one sparse host mapping
+engine.py    libunicorn through ctypes
+layout.py    calibration: where the engine keeps the registers
+boot.py      from reset to ring 3
+cpu.py       the register file, in place or by copy
+native.py    host machine code for block and instruction counting
+machine.py   hooks, entries into the kernel, time slices
+stepping.py  the exact RIP of a fetch fault
+fpu.py       the FXSAVE image
+selftest.py  what `emu selftest` reports
+"""
+
+from emu.machine.boot import RESERVED_FRAMES
+from emu.machine.errors import ClosedError, EngineError, MachineError
+from emu.machine.machine import DEFAULT_QUANTUM, Machine
+from emu.machine.ram import Ram
+
+__all__ = ["DEFAULT_QUANTUM", "RESERVED_FRAMES", "ClosedError", "EngineError", "Machine", "MachineError", "Ram"]

@@ -1,0 +1,393 @@
+"""Entering and leaving the kernel: the engine's hooks.
+
+The CPU stays in ring 3 for good. Every way out of user code is a hook of the engine, and the kernel runs *inside*
+the hook: a stop and restart of the engine costs ten times an empty system call. What the kernel does to `regs`
+there is done to the CPU itself (cpu.py).
+
+The invariants, each the cure of a misbehaviour of the engine:
+
+- `old_exception` is -1 whenever user code runs, else the next page fault is a double fault.
+- CR3 changed, or a flush asked for: the TLB is emptied before user code runs. The engine does neither by itself.
+- On entry the mode (privilege, code size), VM and IOPL are what `sysretq` set, else they are put back and
+  the task gets a general protection fault: `iretd` in ring 3 can leave 64-bit mode. NT is the task's own business.
+- No exception leaves a callback (ctypes would print and drop it): it is kept, the engine stopped, and `run` raises.
+"""
+
+from typing import Final
+
+from emu.machine import engine as uc
+from emu.machine import layout, native
+from emu.machine.cpu import ALIVE, CpuState
+from emu.machine.errors import MachineError
+from emu.machine.ram import Ram
+from emu.machine.stepping import Stepper, syscall_length
+from mini_kernel.hw import TrapHandler
+from mini_kernel.x86 import (
+    FLAG_IOPL,
+    FLAG_TF,
+    FLAG_VM,
+    PF_INSTR,
+    R11,
+    RCX,
+    RIP,
+    U64,
+    VEC_BP,
+    VEC_DB,
+    VEC_DF,
+    VEC_GP,
+    VEC_PF,
+    VEC_UD,
+)
+
+NEVER: Final = 1 << 62
+#: What is due before user code goes on.
+FLUSH_TLB, FLUSH_CODE, STOP, INTERRUPT = 1, 2, 4, 8
+
+_NOWHERE: Final = 1 << 63  # not canonical: no instruction starts there
+_MODE_FLAGS: Final = FLAG_VM | FLAG_IOPL
+_VECTOR_SYSCALL: Final = 0x80
+_HAS_ERROR: Final = frozenset((8, 10, 11, 12, 13, 14, 17))
+
+
+class _NoKernel:
+    """The trap handler before `attach`."""
+
+    def syscall(self) -> None:
+        raise MachineError("no trap handler is attached")
+
+    def exception(self, vector: int, error: int, cr2: int) -> None:
+        raise MachineError(f"no trap handler is attached (exception {vector}, error {error}, address {cr2:#x})")
+
+    def tick(self) -> None:
+        raise MachineError("no trap handler is attached")
+
+
+class Entries(CpuState):
+    """A CPU that enters a `TrapHandler`. `machine.Machine` adds the loop."""
+
+    def __init__(
+        self, engine: uc.Engine, ram: Ram, stubs: native.NativeCode | None, exact: bool, in_place: bool
+    ) -> None:
+        super().__init__(engine, in_place)
+        self.exact = exact
+        self._ram = ram
+        self._stubs = stubs
+        self._stop_engine = engine.lib.uc_emu_stop
+        self._control = engine.lib.uc_ctl
+        stop = native.address_of(self._stop_engine)
+        self._block_counter = native.Counter(NEVER, stop, 0, 0)
+        self._code_counter = native.Counter(NEVER, stop, 0, _NOWHERE)
+        self._due: int = FLUSH_TLB
+        self._loaded_cr3 = 0
+        self._failure: BaseException | None = None
+        self._odd = False  # a stretch of user code that the kernel must not see: one of the next two
+        self._stepper = Stepper(ram, self._words, self._word_cr3)
+        self._refused: tuple[int, bytes] | None = None  # vector and state, see _refuse
+        self.attach(_NoKernel())
+        self._install_hooks()
+        self._exception = self._stop_at_boot
+        self._enter_ring3(ram)
+        self._exception = self._on_exception
+        self._frame.mode = self._mode
+
+    def attach(self, traps: TrapHandler) -> None:
+        """Set the kernel that the CPU enters. Not while `run` is active."""
+        self._traps = traps
+        self._kernel_syscall = traps.syscall
+
+    def _install_hooks(self) -> None:
+        """All that will ever be: a hook removed or added later makes the engine raise phantom faults (trap 2)."""
+        engine, stubs = self._engine, self._stubs
+        engine.hook(uc.HOOK_INTR, uc.InterruptHook(self._interrupt_hook))
+        self._frame = native.SyscallFrame(
+            registers=self._registers_at,
+            read=native.address_of(engine.lib.uc_reg_read),
+            ram=self._ram.address,
+            size=self._ram.size,
+            cr3_at=self._registers_at + self._word_cr3 * 8,
+        )
+        if stubs and self.in_place:
+            self._enter = uc.SyscallHook(self._entered_hook), uc.SyscallHook(self._odd_hook)
+            self._frame.enter, self._frame.odd = (native.address_of(callback) for callback in self._enter)
+            engine.hook(uc.HOOK_INSN, stubs.syscall, native.data_of(self._frame), uc.INSN_SYSCALL)
+        else:
+            engine.hook(uc.HOOK_INSN, uc.SyscallHook(self._syscall_hook), insn=uc.INSN_SYSCALL)
+        engine.hook(uc.HOOK_INSN, uc.SyscallHook(self._sysenter_hook), insn=uc.INSN_SYSENTER)
+        engine.hook(uc.HOOK_INSN, uc.InHook(self._in_hook), insn=uc.INSN_IN)
+        engine.hook(uc.HOOK_INSN, uc.SyscallHook(self._out_hook), insn=uc.INSN_OUT)
+        if stubs:
+            engine.hook(uc.HOOK_BLOCK, stubs.block, native.data_of(self._block_counter))
+        if self.exact and stubs:
+            engine.hook(uc.HOOK_CODE, stubs.code, native.data_of(self._code_counter))
+        elif self.exact:
+            engine.hook(uc.HOOK_CODE, uc.CodeHook(self._code_hook))
+
+    # Hooks: called by the engine, nothing may be raised.
+
+    def _entered_hook(self) -> None:
+        """`syscall`, with RIP, RCX and R11 set, mode and length checked by native.SYSCALL_CODE."""
+        try:
+            if self._odd or self.exact:
+                self._prepare_syscall()
+            if self._refused is None:
+                self._kernel_syscall()
+                if self._due or self._words[self._word_cr3] != self._loaded_cr3:
+                    self._leave()
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _odd_hook(self) -> None:
+        """`syscall` that native.SYSCALL_CODE leaves to us; it has added 2 to RIP and will take it off again."""
+        try:
+            if self._refused is None:
+                self._words[RIP] = (self._words[RIP] - 2) & U64
+                self._slow_syscall()
+                self._words[RIP] = (self._words[RIP] + 2) & U64
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _syscall_hook(self) -> None:
+        """`syscall` without native code."""
+        try:
+            if self._refused is None:
+                self._pull()
+                self._slow_syscall()
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _slow_syscall(self) -> None:
+        """RIP is at the instruction, and the engine will add the instruction's length after the hook."""
+        words = self._words
+        if not self._mode_is_right():
+            self._refuse(VEC_GP)
+            return
+        length = syscall_length(self._ram, words[self._word_cr3], words[RIP])
+        words[RIP] = words[RCX] = (words[RIP] + length) & U64
+        words[R11] = self.rflags
+        self._prepare_syscall()
+        self._kernel_syscall()
+        words[RIP] = (words[RIP] - length) & U64
+        self._leave()
+
+    def _interrupt_hook(self, _engine: int, vector: int) -> None:
+        try:
+            self._exception(vector)
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _sysenter_hook(self) -> None:
+        """Linux programs no SYSENTER entry for 64-bit code; the CPU then answers #GP, Linux kills with SIGILL: #UD."""
+        self._refuse_hook(VEC_UD)
+
+    def _in_hook(self) -> int:
+        self._refuse_hook(VEC_GP)
+        return 0
+
+    def _out_hook(self) -> None:
+        self._refuse_hook(VEC_GP)
+
+    def _refuse_hook(self, vector: int) -> None:
+        try:
+            self._refuse(vector)
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _code_hook(self, _engine: int, address: int) -> None:
+        """What native.CODE_LISTING does, for hosts without it."""
+        counter = self._code_counter
+        counter.left -= 1
+        if counter.left < 0:
+            self._stop_engine(self._handle)
+            return
+        counter.count += 1
+        counter.last = address
+
+    def _fail(self, failure: BaseException) -> None:
+        if self._failure is None:
+            self._failure = failure
+        self._stop_engine(self._handle)
+
+    # Entries
+
+    def _prepare_syscall(self) -> None:
+        self._code_counter.last = _NOWHERE
+        if self._stepper.active:
+            self._end_stepping()
+            self._words[R11] &= ~FLAG_TF & U64
+
+    def _stop_at_boot(self, vector: int) -> None:
+        """The page fault that ends the way to ring 3."""
+        if vector != VEC_PF:
+            raise MachineError(f"exception {vector} on the way to ring 3")
+        self._stop_engine(self._handle)
+
+    def _on_exception(self, vector: int) -> None:
+        """An exception or software interrupt; the engine has put RIP behind the latter."""
+        if not self.in_place:
+            self._pull()
+        halves, words = self._halves, self._words
+        halves[self._half_old] = ALIVE
+        if self._refused is not None:
+            self._push()
+            return
+        if halves[layout.HALF_HFLAGS] != self._mode or words[layout.WORD_EFLAGS] & _MODE_FLAGS:
+            self._repair_mode()
+        elif halves[self._half_is_int]:
+            self._software_interrupt(vector)
+        elif vector == VEC_PF:
+            self._page_fault(halves[self._half_error], words[self._word_cr2])
+        else:
+            self._fault(vector, halves[self._half_error])
+        if self._due or words[self._word_cr3] != self._loaded_cr3 or not self.in_place:
+            self._leave()
+
+    def _page_fault(self, error: int, cr2: int) -> None:
+        if self._stepper.active:
+            self._end_stepping()
+        elif error & PF_INSTR and self._begin_stepping(cr2):
+            return
+        if self.exact:
+            self._uncount()
+        self._traps.exception(VEC_PF, error, cr2)
+
+    def _begin_stepping(self, cr2: int) -> bool:
+        """True if this fetch fault came before its instruction was reached: look for the place (stepping.py)."""
+        words = self._words
+        if (cr2 ^ words[RIP]) >> 12 == 0 or words[layout.WORD_EFLAGS] & FLAG_TF:
+            return False
+        self._odd = True
+        self._stepper.begin()
+        return True
+
+    def _end_stepping(self) -> None:
+        self._odd = False
+        self._stepper.end()
+
+    def _fault(self, vector: int, error: int) -> None:
+        if self._stepper.active:
+            if vector == VEC_DB:
+                self._stepper.stepped()
+                return
+            self._end_stepping()
+        if vector == VEC_DF or vector > 31:
+            raise MachineError(f"the engine reported exception {vector} at {self._words[RIP]:#x}")
+        if vector != VEC_DB:
+            self._uncount()
+        self._traps.exception(vector, error if vector in _HAS_ERROR else 0, 0)
+
+    def _software_interrupt(self, number: int) -> None:
+        """`int n` as through Linux's IDT: gates open to ring 3 are 3 and 0x80.
+
+        For the others RIP goes back to the opcode, CD nn; a prefix before it, which nobody writes, is skipped.
+        """
+        if self._stepper.active:
+            self._end_stepping()
+        if number in (VEC_BP, _VECTOR_SYSCALL):
+            self._code_counter.last = _NOWHERE
+            self._traps.exception(number, 0, 0)
+            return
+        self._words[RIP] = (self._words[RIP] - 2) & U64
+        self._uncount()
+        self._traps.exception(VEC_GP, number * 8 + 2, 0)
+
+    def _check_mode(self) -> bool:
+        """False if the mode had to be repaired, and the task was told."""
+        if self._mode_is_right():
+            return True
+        self._repair_mode()
+        return False
+
+    def _mode_is_right(self) -> bool:
+        return self._halves[layout.HALF_HFLAGS] == self._mode and not self._words[layout.WORD_EFLAGS] & _MODE_FLAGS
+
+    def _repair_mode(self) -> None:
+        """User code has left 64-bit ring 3 (trap 5): put the mode back and fault."""
+        words = self._words
+        if self._stepper.active:
+            self._end_stepping()
+        self._halves[layout.HALF_HFLAGS] = self._mode
+        words[layout.WORD_EFLAGS] &= ~_MODE_FLAGS & U64
+        words[self._segments] = self._pristine_segments
+        self._code_counter.last = _NOWHERE
+        self._traps.exception(VEC_GP, 0, 0)
+
+    def _refuse(self, vector: int) -> None:
+        """An instruction that must fault but that the engine is executing (in, out, sysenter; trap 6).
+
+        The hook cannot keep the rest of the block from running. So the state is put aside, and the rest runs with
+        no memory at all (CR3 0): its first access ends it, its effect on registers is thrown away, and its system
+        calls are ignored. `run` then restores the state and delivers the exception.
+        """
+        if self._refused is not None:
+            return
+        self._pull()
+        if self._stepper.active:
+            self._end_stepping()
+        self._refused = vector, bytes(self._state)
+        self._odd = True
+        self._words[self._word_cr3] = 0
+        self._push()
+        self._control(self._handle, uc.TLB_FLUSH)
+        self._stop_engine(self._handle)
+
+    def _deliver_refused(self) -> None:
+        """The engine has stopped after `_refuse`."""
+        if self._refused is not None:
+            (vector, state), self._refused = self._refused, None
+            self._odd = False
+            self._state[:] = state
+            self._due |= FLUSH_TLB
+            self._deliver(vector)
+
+    def _deliver_undefined(self) -> None:
+        """The engine has stopped with UC_ERR_INSN_INVALID: #UD, or `int 6`, with RIP at the instruction."""
+        if self._halves[self._half_is_int] and self._mode_is_right():
+            self._words[RIP] = (self._words[RIP] + 2) & U64
+            self._software_interrupt(VEC_UD)
+            self._leave()
+        else:
+            self._deliver(VEC_UD)
+
+    def _deliver(self, vector: int) -> None:
+        """An exception that stopped the engine, and so is delivered outside its hooks."""
+        if self._check_mode():
+            if self._stepper.active:
+                self._end_stepping()
+            self._uncount()
+            self._traps.exception(vector, 0, 0)
+        self._leave()
+
+    def _uncount(self) -> None:
+        """The instruction at RIP faults: it was begun, and counted, but not executed."""
+        counter = self._code_counter
+        if counter.last == self._words[RIP]:
+            counter.count -= 1
+            counter.left += 1
+        counter.last = _NOWHERE
+
+    def _leave(self) -> None:
+        """Back to user code: do what is due."""
+        due, cr3 = self._due, self._words[self._word_cr3]
+        if due & FLUSH_CODE:
+            self._control(self._handle, uc.CODE_FLUSH)
+        if due & (FLUSH_TLB | FLUSH_CODE) or cr3 != self._loaded_cr3:
+            self._control(self._handle, uc.TLB_FLUSH)
+            self._loaded_cr3 = cr3
+            self._due = due & (STOP | INTERRUPT)
+        self._push()
+        if due & (STOP | INTERRUPT):
+            self._stop_engine(self._handle)
+
+    # The rest of hw.Cpu
+
+    def flush_tlb(self) -> None:
+        """Empty the TLB before user code runs again."""
+        self._due |= FLUSH_TLB
+
+    def flush_code(self) -> None:
+        """Forget all translated code, and the TLB, before user code runs again (27 us)."""
+        self._due |= FLUSH_CODE
+
+    def stop(self) -> None:
+        """Make `run` return 'stopped' once the current entry is over."""
+        self._due |= STOP

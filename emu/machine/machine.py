@@ -1,0 +1,211 @@
+"""The machine: RAM, one CPU, and the loop that runs user code in time slices.
+
+A slice is a number of basic blocks, counted by native code (native.py), so it ends at the same place in every run
+whatever the host does. For the sake of `interrupt` the engine is stopped more often, after a time that adapts; the
+guest cannot see that, since ticks do not move.
+"""
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+from emu.machine import engine as uc
+from emu.machine import native
+from emu.machine.cpu import ALIVE
+from emu.machine.entries import INTERRUPT, NEVER, STOP, Entries
+from emu.machine.errors import ClosedError, MachineError
+from emu.machine.ram import Ram
+from mini_kernel.x86 import RIP
+
+DEFAULT_QUANTUM: Final = 200_000  # blocks; one to three milliseconds of ordinary code
+_CODE_BUFFER: Final = 32 << 20
+# How long the engine may run before the loop looks at interrupt(), in seconds, and the first guess in blocks.
+_POLL_MIN, _POLL_MAX, _POLL_START = 0.005, 0.02, 20_000
+
+SliceMethod = Literal["native", "count"]
+StopReason = Literal["stopped", "interrupted", "budget"]
+
+
+class Machine(Entries):
+    """RAM of `ram_bytes`, one CPU, and the loop that runs user code until the kernel stops it.
+
+    quantum        length of a time slice in blocks (instructions with slice_method 'count'); may be set any time,
+                   and holds from the next slice on
+    slice_method   None: 'native' where the host allows it, else 'count' (a tenth of the speed)
+    exact          count instructions too (`instructions`, `set_instruction_budget`); a tenth of the speed
+    in_place       use the engine's register file directly where it can be found
+    """
+
+    def __init__(
+        self,
+        ram_bytes: int,
+        quantum: int = DEFAULT_QUANTUM,
+        slice_method: SliceMethod | None = None,
+        exact: bool = False,
+        in_place: bool = True,
+        huge_pages: bool = True,
+    ) -> None:
+        self._running = False
+        self.ram = Ram(ram_bytes, huge_pages)
+        self._open_engine = uc.Engine(_CODE_BUFFER)
+        try:
+            self._open_engine.map(self.ram.address, self.ram.size)
+            stubs = None if slice_method == "count" else native.load()
+            if stubs is None and slice_method == "native":
+                raise MachineError("native slices need an x86-64 host that allows executable memory")
+            self.slice_method: SliceMethod = "native" if stubs else "count"
+            self.quantum = self._left = quantum
+            self._blocks = self._chunk = 0
+            self._poll = _POLL_START
+            super().__init__(self._open_engine, self.ram, stubs, exact, in_place)
+            self._block_counter.left = 0
+        except BaseException:
+            self.close()
+            raise
+
+    def blocks(self) -> int:
+        """Basic blocks run so far; with slice_method 'count', instructions, in steps of whole slices."""
+        if self._stubs is None:
+            return self._blocks
+        return self._blocks + self._chunk - max(self._block_counter.left, 0)
+
+    def instructions(self) -> int:
+        """Instructions executed so far (exact=True only, else MachineError).
+
+        One that faults and is restarted counts once; every iteration of a REP string instruction counts as one.
+        """
+        self._need_exact()
+        return self._code_counter.count
+
+    def set_instruction_budget(self, count: int | None) -> None:
+        """Make `run` return 'budget' after exactly `count` more instructions; None takes the limit away."""
+        self._need_exact()
+        self._code_counter.left = NEVER if count is None else count
+
+    def _need_exact(self) -> None:
+        if not self.exact:
+            raise MachineError("instructions are only counted by a machine made with exact=True")
+
+    def run(self) -> StopReason:
+        """Run user code until the kernel calls `stop`, `interrupt` is called or the budget is used up.
+
+        Raises what a trap handler raised, and MachineError when the engine stops for no reason it should.
+        """
+        if self._running:
+            raise MachineError("run() is not reentrant")
+        self._running = True
+        self._due &= ~STOP
+        try:
+            self._leave()
+            while True:
+                if self._due & STOP:
+                    return "stopped"
+                if self._due & INTERRUPT:
+                    self._due &= ~INTERRUPT
+                    return "interrupted"
+                if self._slice():
+                    return "budget"
+        finally:
+            self._running = False
+
+    def _slice(self) -> bool:
+        """One start of the engine and what its end asks for. True: the instruction budget is used up."""
+        chunk = self._chunk = max(1, min(self._left, self._poll))
+        counter = self._block_counter
+        counter.left = chunk
+        self._flags_to_start_form()
+        began = time.perf_counter()
+        error = self._engine.start(self.regs[RIP], 0 if self._stubs else chunk)
+        self._adapt_poll(time.perf_counter() - began)
+        self._pull()
+        self._flags_to_hook_form()
+        self._halves[self._half_old] = ALIVE
+        budget_used = self._code_counter.left < 0
+        if budget_used:
+            counter.left += 1  # the block hook will count the block again when it goes on
+            self._code_counter.left = 0
+        expired = self._account(chunk, bool(error) or budget_used)
+        self._finish_slice(error, expired, budget_used)
+        return budget_used
+
+    def _finish_slice(self, error: int, expired: bool, budget_used: bool) -> None:
+        if self._failure is not None:
+            failure, self._failure, self._refused = self._failure, None, None
+            raise failure
+        if self._refused is not None:
+            self._deliver_refused()
+        elif error == uc.ERR_INSN_INVALID:
+            self._deliver_undefined()
+        elif error:
+            raise MachineError(f"the engine gave up at {self.regs[RIP]:#x}: {self._engine.describe(error)}")
+        elif expired:
+            self._tick_if_due()
+        elif not (budget_used or self._due & (STOP | INTERRUPT)):
+            raise MachineError(f"the engine stopped for no reason at {self.regs[RIP]:#x}")
+
+    def _account(self, chunk: int, cut_short: bool) -> bool:
+        """Book what the slice has used up; True if it ran to its end."""
+        if self._stubs:
+            expired = self._block_counter.left < 0
+            used = chunk - max(self._block_counter.left, 0)
+        else:
+            expired = not (cut_short or self._due & (STOP | INTERRUPT) or self._failure or self._refused)
+            used = chunk if expired else 0
+        self._block_counter.left = self._chunk = 0
+        self._blocks += used
+        self._left -= used
+        return expired
+
+    def _adapt_poll(self, seconds: float) -> None:
+        """Keep the time between two looks at `interrupt` in bounds."""
+        if seconds > _POLL_MAX:
+            self._poll = max(self._poll // 2, 16)
+        elif seconds < _POLL_MIN and self._chunk == self._poll:
+            self._poll = min(self._poll * 2, NEVER)
+
+    def _tick_if_due(self) -> None:
+        if self._left > 0:
+            return
+        self._left = self.quantum
+        if self._check_mode():
+            if self._stepper.active:
+                self._end_stepping()
+            self._traps.tick()
+        self._leave()
+
+    def interrupt(self) -> None:
+        """Make `run` return 'interrupted' within milliseconds. From any thread or signal handler."""
+        self._due |= INTERRUPT
+        if self._running:
+            self._stop_engine(self._handle)
+
+    def close(self) -> None:
+        """Free everything. Safe to repeat; any later use raises ClosedError, of a kept register view ValueError."""
+        if "ram" not in self.__dict__:
+            return
+        if self._running:
+            raise MachineError("close() inside run()")
+        self._release()
+        if "_open_engine" in self.__dict__:
+            self._open_engine.close()
+        self.ram.release()
+        self.__dict__.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if "ram" in self.__dict__:
+            self._running = False
+            self.close()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Only reached for attributes that are not there, so it costs an open machine nothing."""
+            if "ram" not in self.__dict__ and not name.startswith("__"):
+                raise ClosedError
+            raise AttributeError(name)

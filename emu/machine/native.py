@@ -1,0 +1,200 @@
+"""Host machine code that the engine calls before every block or instruction.
+
+A hook is a C function pointer, so it need not be Python: a handful of host instructions that decrement a counter
+and ask the engine to stop below zero cost a few per cent where a Python block hook costs a factor of fifty. The
+bytes are kept beside their listing (a test assembles the listing and compares), are written to a fresh page that
+then becomes read-execute, and find all data through the hook's `user_data` pointer; nothing is patched.
+
+`SYSCALL_CODE` is the first half of a system call entry: R11 = RFLAGS (worked out by uc_reg_read, the engine keeps
+flags lazily), RCX = RIP behind the instruction, the check that user code is still in 64-bit ring 3, and the check
+that the instruction is two bytes long. The latter matters because the engine adds the length to RIP *after* the
+hook, to whichever task then runs: with a prefix (66 0F 05) that would be one byte too many. So the stub walks the
+tables to the first byte; anything but 0F, or a huge page, goes the slow way. It needs the register file in place.
+Offsets there are those of layout.py: RIP 128, eflags 136, hflags 176.
+
+Where the host is not x86-64 or refuses executable memory, `load` returns None and the machine falls back to
+`emu_start(count=...)`.
+"""
+
+import ctypes
+import mmap
+import platform
+import sys
+from typing import Any, Final
+
+BLOCK_LISTING: Final = """
+    sub qword ptr [rcx], 1
+    js expired
+    ret
+expired:
+    jmp qword ptr [rcx + 8]
+"""
+BLOCK_CODE: Final = bytes.fromhex("48832901 7801 c3 ff6108")
+
+CODE_LISTING: Final = """
+    sub qword ptr [rcx], 1
+    js expired
+    inc qword ptr [rcx + 16]
+    mov qword ptr [rcx + 24], rsi
+    ret
+expired:
+    jmp qword ptr [rcx + 8]
+"""
+CODE_CODE: Final = bytes.fromhex("48832901 7809 48ff4110 48897118 c3 ff6108")
+
+SYSCALL_LISTING: Final = """
+    push rbx
+    push r12
+    sub rsp, 8
+    mov rbx, rsi
+    mov r12, qword ptr [rsi]
+    lea rdx, [r12 + 88]
+    mov qword ptr [rdx], 0
+    mov esi, 25
+    call qword ptr [rbx + 8]
+    mov rax, qword ptr [r12 + 128]
+    lea rcx, [rax + 2]
+    mov qword ptr [r12 + 128], rcx
+    mov qword ptr [r12 + 8], rcx
+    mov ecx, dword ptr [rbx + 32]
+    cmp ecx, dword ptr [r12 + 176]
+    jne odd
+    test dword ptr [r12 + 136], 0x23000
+    jne odd
+    mov rdi, qword ptr [rbx + 40]
+    mov rsi, qword ptr [rbx + 48]
+    mov rdx, qword ptr [rbx + 56]
+    mov rdx, qword ptr [rdx]
+    movabs r8, 0xffffffffff000
+    mov ecx, 39
+level:
+    and rdx, r8
+    cmp rdx, rsi
+    jae odd
+    mov r9, rax
+    shr r9, cl
+    and r9d, 511
+    add rdx, rdi
+    mov rdx, qword ptr [rdx + 8*r9]
+    test dl, 1
+    je odd
+    cmp ecx, 12
+    je leaf
+    sub ecx, 9
+    test dl, -128
+    je level
+    jmp odd
+leaf:
+    and rdx, r8
+    cmp rdx, rsi
+    jae odd
+    add rdx, rdi
+    and eax, 4095
+    cmp byte ptr [rdx + rax], 15
+    jne odd
+    call qword ptr [rbx + 16]
+    jmp done
+odd:
+    call qword ptr [rbx + 24]
+done:
+    sub qword ptr [r12 + 128], 2
+    add rsp, 8
+    pop r12
+    pop rbx
+    ret
+"""
+SYSCALL_CODE: Final = bytes.fromhex(
+    "5341544883ec084889f34c8b26498d54245848c70200000000be19000000ff5308498b842480000000488d480249898c2480"
+    "00000049894c24088b4b20413b8c24b0000000757741f7842488000000003002007569488b7b28488b7330488b5338488b12"
+    "49b800f0ffffffff0f00b9270000004c21c24839f273434989c149d3e94181e1ff0100004801fa4a8b14caf6c201742a83f9"
+    "0c740a83e909f6c28074d2eb1b4c21c24839f273134801fa25ff0f0000803c020f7505ff5310eb03ff53184983ac24800000"
+    "00024883c408415c5bc3"
+)
+
+_PROT_READ_EXEC = 1 | 4
+_STUBS: Final = (BLOCK_CODE, CODE_CODE, SYSCALL_CODE)
+_SPACING = 256
+
+
+class Counter(ctypes.Structure):
+    """What a stub finds at `user_data`; the offsets are those of the listings.
+
+    left     decremented first; below zero the stub asks the engine to stop and counts nothing
+    stop     address of uc_emu_stop, which gets the engine handle the stub was called with
+    count    instructions begun (CODE_LISTING only)
+    last     address of the last one begun (CODE_LISTING only)
+    """
+
+    left: int
+    stop: int
+    count: int
+    last: int
+    _fields_ = [
+        ("left", ctypes.c_int64),
+        ("stop", ctypes.c_uint64),
+        ("count", ctypes.c_uint64),
+        ("last", ctypes.c_uint64),
+    ]
+
+
+class SyscallFrame(ctypes.Structure):
+    """What SYSCALL_CODE finds at `user_data`.
+
+    registers   address of the register file
+    read        address of uc_reg_read
+    enter       called when all is well, without arguments
+    odd         called instead when the mode is not `mode`, VM or IOPL are set, or the instruction is not plain 0F 05
+    mode        hflags of 64-bit ring 3
+    ram, size   guest RAM in the host
+    cr3_at      address of the CR3 field
+    """
+
+    mode: int
+    _fields_ = [
+        ("registers", ctypes.c_uint64),
+        ("read", ctypes.c_uint64),
+        ("enter", ctypes.c_uint64),
+        ("odd", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("ram", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+        ("cr3_at", ctypes.c_uint64),
+    ]
+
+
+class NativeCode:
+    """The stubs in an executable page: addresses of `block`, `code` and `syscall`."""
+
+    def __init__(self, page: mmap.mmap, address: int) -> None:
+        self._page = page
+        self.block, self.code, self.syscall = (address + _SPACING * i for i in range(len(_STUBS)))
+
+
+def supported_host() -> bool:
+    """True where the stubs are the host's own instructions and calling convention."""
+    return platform.machine() in ("x86_64", "AMD64") and sys.platform != "win32"
+
+
+def load() -> NativeCode | None:
+    """Put the stubs into executable memory; None where that is impossible."""
+    if not supported_host():
+        return None
+    page = mmap.mmap(-1, mmap.PAGESIZE)
+    for i, stub in enumerate(_STUBS):
+        page[_SPACING * i : _SPACING * i + len(stub)] = stub
+    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    mprotect = ctypes.CDLL(None).mprotect
+    mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    if mprotect(address, mmap.PAGESIZE, _PROT_READ_EXEC) != 0:
+        return None
+    return NativeCode(page, address)
+
+
+def address_of(function: Any) -> int:
+    """The address of a C function loaded by ctypes."""
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def data_of(structure: ctypes.Structure) -> int:
+    """The `user_data` for a hook. The structure must outlive the engine."""
+    return ctypes.addressof(structure)

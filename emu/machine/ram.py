@@ -1,0 +1,60 @@
+"""Guest RAM: one sparse private mapping of the host, seen through four views.
+
+The mapping is MAP_NORESERVE, so 64 GiB cost nothing until they are touched. It is a Python `mmap` object and
+every view holds a reference to it: a view that outlives the machine reads zeros, never unmapped memory (a
+freed buffer under a live view or a live engine is a host SIGSEGV). Host huge pages are asked for (madvise(2),
+MADV_HUGEPAGE): the host's own first touch of a page is a third of a demand-zero fault without them.
+"""
+
+import contextlib
+import ctypes
+import mmap
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE
+
+MIN_RAM_BYTES = 1 << 20
+# CPython names it from 3.13 on. 0x4000 on Linux (asm-generic/mman.h); elsewhere mappings are not reserved anyway.
+_MAP_NORESERVE: int = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+
+
+class Ram:
+    """`mini_kernel.hw.PhysicalMemory` over one anonymous mapping of `size` bytes (a multiple of 4096)."""
+
+    def __init__(self, size: int, huge_pages: bool = True) -> None:
+        if size % PAGE_SIZE or size < MIN_RAM_BYTES:
+            raise ValueError(f"RAM must be a multiple of {PAGE_SIZE} bytes and at least 1 MiB, not {size}")
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+        self._map = mmap.mmap(-1, size, flags=flags)
+        if huge_pages and hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a host without transparent huge pages is only slower
+                self._map.madvise(mmap.MADV_HUGEPAGE)
+        self.size = size
+        self.data = memoryview(self._map)
+        self.words = self.data.cast("Q")
+        frames = size >> PAGE_SHIFT
+        self.tables: NDArray[np.uint64] = np.frombuffer(self._map, np.uint64).reshape(frames, 512)
+        self.pages: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8).reshape(frames, PAGE_SIZE)
+
+    @property
+    def address(self) -> int:
+        """Where the mapping starts in the host's address space."""
+        return ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+
+    def discard(self, first_pfn: int, last_pfn: int) -> None:
+        """Give the host pages behind frames [first_pfn, last_pfn) back; they read as zero afterwards.
+
+        Precondition: 0 <= first_pfn <= last_pfn <= size / 4096 (else ValueError).
+        """
+        if not 0 <= first_pfn <= last_pfn <= self.size >> PAGE_SHIFT:
+            raise ValueError(f"frames [{first_pfn}, {last_pfn}) are not all RAM")
+        if first_pfn < last_pfn:
+            start, length = first_pfn << PAGE_SHIFT, (last_pfn - first_pfn) << PAGE_SHIFT
+            self._map.madvise(mmap.MADV_DONTNEED, start, length)
+
+    def release(self) -> None:
+        """Give all host memory back now; the address range itself goes when the last view does."""
+        self._map.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,113 @@
+"""A program from what the operator named: source, an ELF file, or `-`.
+
+Whatever it was, the result is ELF bytes: an assembled program is loaded the way any other is.
+"""
+
+import os
+import stat
+import sys
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from emu import disasm
+from emu.asm import Assembler, Image, Syntax, to_elf
+from emu.errors import ProgramError
+
+AssemblerName = Literal["keystone", "gas", "nasm"]
+ASSEMBLERS: Final[tuple[AssemblerName, ...]] = ("keystone", "gas", "nasm")
+SOURCE_SUFFIXES: Final = (".asm", ".s", ".S")
+MAX_SIZE: Final = 1 << 30  # bytes of a program file
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run. `path` is absolute, or "" for stdin; `data` is what execve finds: ELF, or a script with `#!`.
+
+    `image` has symbols and source lines when the program was assembled by Keystone, else None.
+    """
+
+    name: str
+    path: str
+    data: bytes
+    image: Image | None
+
+
+def new_assembler() -> Assembler:
+    """An Assembler whose encodings are checked by Capstone. `start` it early: its worker loads in the background."""
+    return Assembler(disasm.one)
+
+
+def is_source(path_or_dash: str) -> bool:
+    """True if this program needs an assembler."""
+    return path_or_dash == "-" or path_or_dash.endswith(SOURCE_SUFFIXES)
+
+
+def load_program(
+    path_or_dash: str,
+    *,
+    assembler: AssemblerName = "keystone",
+    syntax: Syntax = "intel",
+    worker: Assembler | None = None,
+) -> Program:
+    """Reads, and where it is source assembles, a program.
+
+    `worker` is an Assembler already started (it stays open); without one, one is made and closed when needed. Raises
+    ProgramError for what cannot be read or run, AsmError for what does not assemble.
+    """
+    data = sys.stdin.buffer.read() if path_or_dash == "-" else _read(path_or_dash)
+    name = "<stdin>" if path_or_dash == "-" else os.path.basename(path_or_dash)
+    path = "" if path_or_dash == "-" else os.path.abspath(path_or_dash)
+    if data.startswith((b"\x7fELF", b"#!")):
+        return Program(name, path, data, None)
+    if not is_source(path_or_dash):
+        kinds = ", ".join(SOURCE_SUFFIXES)
+        raise ProgramError(f"neither an ELF file, a #! script nor source ({kinds})", file=path_or_dash)
+    source = _text(data, path_or_dash)
+    shown = name if path_or_dash == "-" else path_or_dash
+    image = None
+    if assembler == "keystone":
+        image = _assemble(source, shown, syntax, worker)
+        data = to_elf(image)
+    else:
+        data = _external(source, shown, assembler, syntax)
+    return Program(name, path, data, image)
+
+
+def _assemble(source: str, shown: str, syntax: Syntax, worker: Assembler | None) -> Image:
+    if worker is not None:
+        return worker.assemble(source, shown, syntax=syntax)
+    with new_assembler() as own:
+        return own.assemble(source, shown, syntax=syntax)
+
+
+def _external(source: str, shown: str, assembler: AssemblerName, syntax: Syntax) -> bytes:
+    from emu.asm import external  # not before it is needed: brings subprocess and tempfile along
+
+    if assembler == "gas":
+        return external.gas(source, shown, syntax=syntax)
+    return external.nasm(source, shown)
+
+
+def _read(path: str) -> bytes:
+    """The bytes of a regular file; a pipe or device named as a program could block for ever."""
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise ProgramError("is a directory", file=path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ProgramError("is not a regular file", file=path)
+        if status.st_size > MAX_SIZE:
+            raise ProgramError(f"is larger than {MAX_SIZE >> 20} MiB", file=path)
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ProgramError(f"cannot be read: {error.strerror}", file=path) from error
+    except ValueError as error:  # a NUL byte in the name
+        raise ProgramError(f"cannot be read: {error}", file=repr(path)) from error
+
+
+def _text(data: bytes, shown: str) -> str:
+    at = data.find(b"\0")
+    if at >= 0:
+        raise ProgramError("is not text: a NUL byte in the source", file=shown, line=data.count(b"\n", 0, at) + 1)
+    return data.decode("utf-8", "surrogateescape")

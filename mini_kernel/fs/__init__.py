@@ -1,0 +1,14 @@
+"""Files: inodes, open file descriptions, descriptor tables, path walks, pipes, devices and the host's directories.
+
+    path      FsContext, permission check, the path walk
+    vfs       Vfs: what system calls do to names (open, mkdir, rename, ...)
+    inode     RegularFile, Directory, Symlink
+    file      File: an open file description, and those of inode's classes
+    fdtable   FdTable: numbers to Files
+    pipe, device, stream, event      files that are not stored anywhere
+    host      a host directory as a read-only tree
+    proc      /proc/self
+
+A system call moves data in two steps: the file says how many bytes it can take or give now (or that the caller must
+wait), then user memory is faulted in for that many and copied. So nothing is consumed that cannot be delivered.
+"""

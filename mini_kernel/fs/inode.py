@@ -1,0 +1,297 @@
+"""Inodes: what a name in a directory stands for, whether or not it is open (Linux struct inode).
+
+Invariant: an inode lives while `nlink` > 0 (names) or `users` > 0 (open files, and mappings through them); when
+both are 0 it gives its frames back, once.
+"""
+
+from random import Random
+from typing import TYPE_CHECKING, Final, Protocol
+
+from mini_kernel.errors import SysError
+from mini_kernel.fs.file import MAX_OFFSET, DirectoryOpen, File, PathFile, RegularOpen, Views
+from mini_kernel.mm.frame import FrameAllocator
+from mini_kernel.mm.pagecache import PageCache, PageSource
+from mini_kernel.uapi.errno import EFBIG, EINVAL, EIO, ELOOP, EPERM
+from mini_kernel.uapi.fcntl import (
+    F_SEAL_FUTURE_WRITE,
+    F_SEAL_GROW,
+    F_SEAL_SEAL,
+    F_SEAL_SHRINK,
+    F_SEAL_WRITE,
+    O_PATH,
+    S_IFDIR,
+    S_IFLNK,
+    S_IFMT,
+    S_IFREG,
+    S_ISGID,
+    S_ISUID,
+    S_IXGRP,
+)
+from mini_kernel.uapi.misc import TMPFS_MAGIC
+from mini_kernel.uapi.structs import Stat
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE
+
+if TYPE_CHECKING:
+    from mini_kernel.fs.path import Caller
+    from mini_kernel.fs.tty import Terminal
+
+SECTOR_SHIFT: Final = 9  # st_blocks counts 512 bytes
+
+
+class Clock(Protocol):
+    """Where the time stamps come from."""
+
+    def real_ns(self) -> int:
+        """CLOCK_REALTIME in nanoseconds."""
+        ...
+
+
+class SuperBlock:
+    """What all inodes of a system share."""
+
+    def __init__(self, frames: FrameAllocator, clock: Clock, random: Random) -> None:
+        self.frames = frames
+        self.clock = clock
+        self.random = random
+        self.terminal: Terminal | None = None  # what /dev/tty is
+        self.next_ino = 1
+
+    def new_ino(self) -> int:
+        """An inode number that was never used."""
+        self.next_ino += 1
+        return self.next_ino - 1
+
+
+class Inode:
+    """A file of any kind. `mode` holds the type (S_IF*) and twelve permission bits; times are in ns."""
+
+    kind: int = S_IFREG
+    magic: int = TMPFS_MAGIC  # statfs(2) f_type
+
+    def __init__(self, sb: SuperBlock, mode: int, uid: int = 0, gid: int = 0) -> None:
+        self.sb = sb
+        self.ino = sb.new_ino()
+        self.mode = self.kind | (mode & 0o7777)
+        self.uid = uid
+        self.gid = gid
+        self.nlink = 1
+        self.users = 0
+        self.rdev = 0
+        self.atime = self.mtime = self.ctime = sb.clock.real_ns()
+
+    def size(self) -> int:
+        """st_size."""
+        return 0
+
+    def blocks(self) -> int:
+        """st_blocks."""
+        return 0
+
+    def stat(self) -> Stat:
+        """What stat(2) tells."""
+        return Stat(
+            self.ino, self.mode, self.nlink, self.uid, self.gid, self.rdev, self.size(), PAGE_SIZE, self.blocks(),
+            self.atime, self.mtime, self.ctime,
+        )  # fmt: skip
+
+    def open(self, flags: int, path: bytes, caller: "Caller") -> File:
+        """A new open file. `flags` are checked; may raise Block (a FIFO) or SysError (ENXIO: no such device)."""
+        if flags & O_PATH:
+            return PathFile(self, flags, path)
+        return self.open_data(flags, path, caller)
+
+    def open_data(self, flags: int, path: bytes, caller: "Caller") -> File:
+        """`open` for use, not for O_PATH; each kind of inode has its own."""
+        raise SysError(EIO)
+
+    # -- lifetime -----------------------------------------------------------------------------------
+
+    def put(self) -> None:
+        """An open file is gone."""
+        self.users -= 1
+        if not self.users and not self.nlink:
+            self.evict()
+
+    def unlinked(self) -> None:
+        """A name is gone."""
+        self.nlink -= 1
+        self.changed()
+        if not self.nlink and not self.users:
+            self.evict()
+
+    def evict(self) -> None:
+        """Nobody can reach it any more: give back what it holds."""
+
+    # -- attributes ---------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Attributes changed: ctime."""
+        self.ctime = self.sb.clock.real_ns()
+
+    def modified(self) -> None:
+        """Content changed: mtime and ctime."""
+        self.mtime = self.ctime = self.sb.clock.real_ns()
+
+    def chmod(self, mode: int) -> None:
+        """Replace the twelve permission bits."""
+        self.mode = (self.mode & S_IFMT) | (mode & 0o7777)
+        self.changed()
+
+    def chown(self, uid: int, gid: int) -> None:
+        """Replace the owner and group; -1 leaves one. Clears the set-id bits of a file, as chown(2) says."""
+        self.uid = self.uid if uid == -1 else uid
+        self.gid = self.gid if gid == -1 else gid
+        if self.mode & S_IFMT != S_IFDIR:
+            self.drop_set_id()
+        self.changed()
+
+    def drop_set_id(self) -> None:
+        """Clear the set-user-id bit, and set-group-id unless it means mandatory locking."""
+        self.mode &= ~S_ISUID
+        if self.mode & S_IXGRP:
+            self.mode &= ~S_ISGID
+
+    def truncate(self, size: int) -> None:
+        """Set the length in bytes; SysError(EINVAL) for what has none."""
+        raise SysError(EINVAL)
+
+
+class RegularFile(Inode):
+    """Bytes in a page cache. `seals` are the F_SEAL_* of memfd_create(2)."""
+
+    def __init__(self, sb: SuperBlock, mode: int, uid: int = 0, gid: int = 0, source: PageSource | None = None) -> None:
+        super().__init__(sb, mode, uid, gid)
+        self.cache = PageCache(sb.frames, source)
+        self.seals = F_SEAL_SEAL
+
+    def size(self) -> int:
+        return self.cache.size
+
+    def blocks(self) -> int:
+        untouched = (self.cache.source_end + PAGE_SIZE - 1) >> PAGE_SHIFT
+        pages = len(self.cache.pages)
+        if untouched:
+            pages = untouched + sum(index >= untouched for index in self.cache.pages)
+        return pages << (PAGE_SHIFT - SECTOR_SHIFT)
+
+    def open_data(self, flags: int, path: bytes, caller: "Caller") -> File:
+        return RegularOpen(self, flags, path)
+
+    def evict(self) -> None:
+        self.cache.drop()
+
+    def write(self, views: Views, offset: int) -> int:
+        """Store `views` at `offset`; the number of bytes, short if memory runs out half-way.
+
+        Raises SysError: ENOMEM at the first byte, EFBIG behind the largest offset, EPERM against a seal.
+        """
+        cache, start = self.cache, offset
+        total = sum(map(len, views))
+        if offset + total > MAX_OFFSET:
+            raise SysError(EFBIG)
+        if self.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_GROW):
+            self._check_seals(offset + total)
+        for view in views:
+            try:
+                done = cache.write(offset, view)
+            except SysError:
+                if offset == start:
+                    raise
+                break
+            offset += done
+            if done < len(view):
+                break
+        self.modified()
+        if self.mode & (S_ISUID | S_ISGID):
+            self.drop_set_id()
+        return offset - start
+
+    def _check_seals(self, end: int) -> None:
+        if self.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) or (self.seals & F_SEAL_GROW and end > self.cache.size):
+            raise SysError(EPERM)
+
+    def truncate(self, size: int) -> None:
+        """Set the length. Raises SysError(EPERM) against a seal."""
+        grows, shrinks = size > self.cache.size, size < self.cache.size
+        if (grows and self.seals & F_SEAL_GROW) or (shrinks and self.seals & F_SEAL_SHRINK):
+            raise SysError(EPERM)
+        self.cache.truncate(size)
+        self.modified()
+
+
+class Symlink(Inode):
+    """A symbolic link. Its length is that of the target."""
+
+    kind = S_IFLNK
+
+    def __init__(self, sb: SuperBlock, target: bytes, uid: int = 0, gid: int = 0) -> None:
+        super().__init__(sb, 0o777, uid, gid)
+        self.target = target
+
+    def size(self) -> int:
+        return len(self.target)
+
+    def open_data(self, flags: int, path: bytes, caller: "Caller") -> File:
+        raise SysError(ELOOP)
+
+    def read_target(self, caller: "Caller") -> bytes:
+        """What readlink(2) gives."""
+        return self.target
+
+    def jump(self, caller: "Caller") -> Inode | None:
+        """The inode it leads to without a walk, for the magic links of /proc; else None."""
+        return None
+
+
+class Directory(Inode):
+    """Names in memory. A directory has one parent and one name; the root is its own parent.
+
+    Invariant: `nlink` is 2 and one for each directory inside, or 0 once removed.
+    """
+
+    kind = S_IFDIR
+    fixed = False  # True: names cannot be made or removed
+
+    def __init__(
+        self, sb: SuperBlock, mode: int, uid: int = 0, gid: int = 0, parent: "Directory | None" = None
+    ) -> None:
+        super().__init__(sb, mode, uid, gid)
+        self.nlink = 2
+        self.parent: Directory = parent or self
+        self.name = b""
+        self.mount = False  # cannot be removed
+        self.nodes: dict[bytes, Inode] = {}
+
+    def size(self) -> int:
+        return PAGE_SIZE
+
+    def open_data(self, flags: int, path: bytes, caller: "Caller") -> File:
+        return DirectoryOpen(self, flags, path)
+
+    def find(self, name: bytes, caller: "Caller") -> Inode | None:
+        """The inode of a name (not `.` or `..`), or None."""
+        return self.nodes.get(name)
+
+    def items(self, caller: "Caller") -> list[tuple[bytes, Inode]]:
+        """All names with their inodes, without `.` and `..`."""
+        return list(self.nodes.items())
+
+    def is_empty(self) -> bool:
+        """True if nothing but `.` and `..` is inside."""
+        return not self.nodes
+
+    def add(self, name: bytes, inode: Inode) -> None:
+        """Enter a name; the caller has checked that it is free and counts the link of a plain file."""
+        self.nodes[name] = inode
+        if isinstance(inode, Directory):
+            inode.parent, inode.name = self, name
+            self.nlink += 1
+        self.modified()
+
+    def remove(self, name: bytes) -> Inode:
+        """Take a name out; its inode, whose links the caller counts."""
+        inode = self.nodes.pop(name)
+        if isinstance(inode, Directory):
+            self.nlink -= 1
+        self.modified()
+        return inode

@@ -1,0 +1,158 @@
+"""The path walk (path_resolution(7)) and the permission check."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+from mini_kernel.errors import SysError
+from mini_kernel.fs.fdtable import FdTable
+from mini_kernel.fs.inode import Directory, Inode, Symlink
+from mini_kernel.uapi.errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
+from mini_kernel.uapi.fcntl import NAME_MAX, PATH_MAX, S_IFDIR, S_IFMT, S_ISVTX
+
+MAX_LINKS: Final = 40  # Linux MAXSYMLINKS
+MAY_EXEC, MAY_WRITE, MAY_READ = 1, 2, 4  # as in access(2)
+
+
+@dataclass
+class FsContext:
+    """What a process brings to a path: where it begins, whose rights count, the creation mask (Linux fs_struct).
+
+    Shared between tasks by CLONE_FS, otherwise copied by fork. `uid` and `gid` are the effective ones.
+    """
+
+    root: Directory
+    cwd: Directory
+    umask: int = 0o022
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+
+    def copy(self) -> "FsContext":
+        """One for a forked process."""
+        return replace(self)
+
+
+class Caller(Protocol):
+    """A task, as the file system sees it."""
+
+    fs: FsContext
+    files: FdTable
+    tid: int
+    exe_path: bytes
+    restart: dict[str, Any]  # kept while a call waits
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a walk ended: `inode` is what `name` in `parent` stands for, None if there is no such name.
+
+    `name` is b"", b"." or b".." if the path ended so (b"" for the root); then `inode` is a directory.
+    `slash`: the path asked for a directory by ending in a slash.
+    """
+
+    parent: Directory
+    name: bytes
+    inode: Inode | None
+    slash: bool = False
+
+    def is_special(self) -> bool:
+        """True if the last component is not a name that could be created or removed."""
+        return self.name in (b"", b".", b"..")
+
+
+def permits(inode: Inode, want: int, fs: FsContext) -> bool:
+    """True if the rights of `fs` allow `want` (MAY_*): inode(7), and capabilities(7) for uid 0."""
+    if not want:
+        return True
+    if fs.uid == 0:
+        return not want & MAY_EXEC or inode.mode & S_IFMT == S_IFDIR or bool(inode.mode & 0o111)
+    if fs.uid == inode.uid:
+        bits = inode.mode >> 6
+    elif fs.gid == inode.gid or inode.gid in fs.groups:
+        bits = inode.mode >> 3
+    else:
+        bits = inode.mode
+    return not want & ~bits
+
+
+def require(inode: Inode, want: int, fs: FsContext) -> None:
+    """SysError(EACCES) unless `permits`."""
+    if not permits(inode, want, fs):
+        raise SysError(EACCES)
+
+
+def may_delete(parent: Directory, inode: Inode, fs: FsContext) -> bool:
+    """False if the sticky bit of the directory keeps `fs` from removing or renaming what others own."""
+    return fs.uid == 0 or not parent.mode & S_ISVTX or fs.uid in (inode.uid, parent.uid)
+
+
+def _components(path: bytes) -> list[bytes]:
+    """The components, last first: a stack to walk."""
+    return [name for name in path.split(b"/") if name][::-1]
+
+
+def walk(caller: Caller, path: bytes, base: Directory | None = None, follow: bool = True) -> Place:
+    """Follow `path` from the root, or else from `base` or the working directory.
+
+    `follow`: a symbolic link at the very end is followed. Raises SysError: ENOENT for an empty path or a missing
+    component before the last, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG.
+    """
+    if not path:
+        raise SysError(ENOENT)
+    if len(path) >= PATH_MAX:
+        raise SysError(ENAMETOOLONG)
+    root = caller.fs.root
+    at: Inode = root if path[:1] == b"/" else base or caller.fs.cwd
+    place = Place(root, b"", at)
+    slash, left, links = path[-1:] == b"/", _components(path), 0
+    while left:
+        name = left.pop()
+        place = _step(caller, at, name)
+        inode = place.inode
+        if isinstance(inode, Symlink) and (left or follow or slash):
+            links += 1
+            if links > MAX_LINKS:
+                raise SysError(ELOOP)
+            jump = inode.jump(caller)
+            if jump is None:
+                target = inode.read_target(caller)
+                slash = slash or (not left and target[-1:] == b"/")
+                left += _components(target)
+                at = root if target[:1] == b"/" else place.parent
+                place = Place(root, b"", at)
+                continue
+            inode = place.inode = jump
+        if inode is None:
+            if left:
+                raise SysError(ENOENT)
+            break
+        at = inode
+    if slash and place.inode is not None and not isinstance(place.inode, Directory):
+        raise SysError(ENOTDIR)
+    place.slash = slash
+    return place
+
+
+def _step(caller: Caller, at: Inode, name: bytes) -> Place:
+    """One component."""
+    if not isinstance(at, Directory):
+        raise SysError(ENOTDIR)
+    require(at, MAY_EXEC, caller.fs)
+    if name == b".":
+        return Place(at, name, at)
+    if name == b"..":
+        return Place(at, name, at if at is caller.fs.root else at.parent)
+    if len(name) > NAME_MAX:
+        raise SysError(ENAMETOOLONG)
+    return Place(at, name, at.find(name, caller))
+
+
+def path_of(directory: Directory, root: Directory) -> bytes:
+    """The absolute path of a directory as seen from `root`; SysError(ENOENT) if it was removed (getcwd(2))."""
+    names: list[bytes] = []
+    while directory is not root:
+        if directory.nlink == 0 or directory.parent is directory:
+            raise SysError(ENOENT)
+        names.append(directory.name)
+        directory = directory.parent
+    return b"/" + b"/".join(reversed(names))

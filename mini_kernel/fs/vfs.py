@@ -1,0 +1,255 @@
+"""The tree of files: built at boot, and opened by name (Linux fs/open.c). Changes to names are in namei."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+from mini_kernel.errors import SysError
+from mini_kernel.fs import proc
+from mini_kernel.fs.device import NODES, CharDevice
+from mini_kernel.fs.fdtable import FdTable
+from mini_kernel.fs.file import File
+from mini_kernel.fs.host import host_root
+from mini_kernel.fs.inode import Clock, Directory, Inode, RegularFile, SuperBlock, Symlink
+from mini_kernel.fs.namei import adopt, create_file, place_for_new, require_growable
+from mini_kernel.fs.path import MAY_READ, MAY_WRITE, Caller, FsContext, Place, path_of, require, walk
+from mini_kernel.fs.pipe import AnonymousPipe, Fifo
+from mini_kernel.fs.stream import HostStream
+from mini_kernel.fs.tty import StreamFile, StreamInode, Terminal
+from mini_kernel.mm.frame import FrameAllocator
+from mini_kernel.mm.pagecache import PageCache
+from mini_kernel.uapi.errno import EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EPERM
+from mini_kernel.uapi.fcntl import (
+    O_CREAT,
+    O_DIRECTORY,
+    O_EXCL,
+    O_NOFOLLOW,
+    O_PATH,
+    O_RDONLY,
+    O_RDWR,
+    O_TMPFILE,
+    O_TRUNC,
+    O_WRONLY,
+    S_IFCHR,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFMT,
+    S_IFREG,
+)
+
+_DIRECTORIES: Final = ((b"bin", 0o755), (b"etc", 0o755), (b"root", 0o700), (b"tmp", 0o1777))
+_ETC: Final = {
+    b"passwd": b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    b"group": b"root:x:0:\nnogroup:x:65534:\n",
+    b"hostname": b"cr3lab\n",
+}
+_DEV_LINKS: Final = {
+    b"fd": b"/proc/self/fd",
+    b"stdin": b"/proc/self/fd/0",
+    b"stdout": b"/proc/self/fd/1",
+    b"stderr": b"/proc/self/fd/2",
+}
+
+
+@dataclass
+class BootCaller:
+    """Who asks before there is a task: root at `/`."""
+
+    fs: FsContext
+    files: FdTable = field(default_factory=FdTable)
+    tid: int = 0
+    exe_path: bytes = b""
+    restart: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Vfs:
+    """The file tree of a system, and the standard streams."""
+
+    def __init__(self, frames: FrameAllocator, clock: Clock, random: Random, root: str | None = None) -> None:
+        """`root` names a host directory to serve as `/`. Raises OSError if it cannot be listed."""
+        self.sb = SuperBlock(frames, clock, random)
+        self.root: Directory = host_root(self.sb, root) if root is not None else Directory(self.sb, 0o755)
+        self.boot = BootCaller(FsContext(self.root, self.root))
+        self.stdio: list[StreamInode] = []  # input, output, error: their `stream` is a handle
+        self._populate()
+
+    def _populate(self) -> None:
+        """/dev and /proc are ours in any case, the rest only where the host has none."""
+        for name, node in ((b"dev", self._build_dev()), (b"proc", proc.build(self.sb))):
+            if self.root.find(name, self.boot) is not None:
+                self.root.remove(name)
+            node.mount = True
+            self.root.add(name, node)
+        for name, mode in _DIRECTORIES:
+            if self.root.find(name, self.boot) is None:
+                self.root.add(name, Directory(self.sb, mode))
+        for name, content in _ETC.items():
+            if walk(self.boot, b"/etc/" + name).inode is None:
+                self.write_file(b"/etc/" + name, content)
+
+    def _build_dev(self) -> Directory:
+        dev = Directory(self.sb, 0o755)
+        for name, numbers in NODES.items():
+            dev.add(name, CharDevice(self.sb, 0o666, numbers))
+        for name, target in _DEV_LINKS.items():
+            dev.add(name, Symlink(self.sb, target))
+        dev.add(b"shm", Directory(self.sb, 0o1777))
+        return dev
+
+    def context(self) -> FsContext:
+        """Root's view for a new process: `/`, umask 022."""
+        return FsContext(self.root, self.root)
+
+    # -- for the embedding --------------------------------------------------------------------------
+
+    def write_file(self, path: bytes, content: bytes, mode: int = 0o644) -> RegularFile:
+        """Create or replace a file, with the directories on the way. Raises SysError."""
+        parent = self.root
+        *above, name = [part for part in path.split(b"/") if part]
+        for part in above:
+            node = walk(self.boot, part, parent).inode
+            if node is None:
+                node = Directory(self.sb, 0o755)
+                parent.add(part, node)
+            if not isinstance(node, Directory):
+                raise SysError(ENOTDIR)
+            parent = node
+        if name in parent.nodes or parent.find(name, self.boot) is not None:
+            parent.remove(name).unlinked()
+        inode = RegularFile(self.sb, mode)
+        parent.add(name, inode)
+        inode.cache.write(0, content)
+        return inode
+
+    def read_file(self, path: bytes) -> bytes:
+        """The whole content of a regular file. Raises SysError."""
+        inode = self.lookup(self.boot, path)
+        if not isinstance(inode, RegularFile):
+            raise SysError(EINVAL)
+        return inode.cache.read(0, inode.cache.size)
+
+    def attach_stdio(self, files: FdTable, stdin: HostStream, stdout: HostStream, stderr: HostStream) -> None:
+        """Open the standard streams as descriptors 0, 1 and 2 of an empty table."""
+        streams = (stdin, stdout, stderr)
+        tty = next((stream for stream in streams if stream.isatty()), None)
+        terminal = self.sb.terminal = Terminal(*tty.window()) if tty else None
+        self.stdio = [StreamInode(self.sb, stream) for stream in streams]
+        if terminal:
+            terminal.input = self.stdio[0] if stdin.isatty() else None
+            terminal.output = next((inode for inode in self.stdio[1:] if inode.terminal), None)
+        for inode in self.stdio:
+            name = b"/dev/pts/0" if inode.terminal else b"pipe:[%d]" % inode.ino
+            flags = O_RDWR if inode.terminal else O_WRONLY if inode is not self.stdio[0] else O_RDONLY
+            files.install(StreamFile(inode, flags, name))
+
+    def handles(self) -> dict[str, HostStream]:
+        """The standard streams by name, which snapshots leave out: stdio0, stdio1, stdio2."""
+        return {f"stdio{number}": inode.stream for number, inode in enumerate(self.stdio)}
+
+    def caches(self) -> Iterator[PageCache]:
+        """The page cache of every file that has a name and was looked at."""
+        left: list[Directory] = [self.root]
+        while left:
+            for inode in left.pop().nodes.values():
+                if isinstance(inode, Directory):
+                    left.append(inode)
+                elif isinstance(inode, RegularFile):
+                    yield inode.cache
+
+    # -- names --------------------------------------------------------------------------------------
+
+    def lookup(self, caller: Caller, path: bytes, base: Directory | None = None, follow: bool = True) -> Inode:
+        """The inode of a path. Raises SysError(ENOENT) and what the walk raises."""
+        inode = walk(caller, path, base, follow).inode
+        if inode is None:
+            raise SysError(ENOENT)
+        return inode
+
+    def open(self, caller: Caller, path: bytes, flags: int, mode: int = 0, base: Directory | None = None) -> File:
+        """open(2): a new open file, not yet in a table. Raises SysError, or Block for a FIFO without a partner."""
+        if flags & O_PATH:
+            flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW
+        elif flags & O_TMPFILE == O_TMPFILE:
+            return self._open_nameless(caller, path, flags, mode, base)
+        follow = not (flags & O_NOFOLLOW or flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL)
+        place = walk(caller, path, base, follow)
+        inode = place.inode
+        if inode is None:
+            if not flags & O_CREAT:
+                raise SysError(ENOENT)
+            if place.slash:
+                raise SysError(EISDIR)
+            inode = create_file(place, mode, caller.fs)
+        else:
+            self._check_open(inode, flags, caller.fs)
+        file = inode.open(flags, self._full_path(place, caller), caller)
+        if flags & O_TRUNC and isinstance(inode, RegularFile) and inode.cache.size:
+            inode.truncate(0)
+        return file
+
+    def _check_open(self, inode: Inode, flags: int, fs: FsContext) -> None:
+        if flags & O_CREAT and flags & O_EXCL:
+            raise SysError(EEXIST)
+        want = 0 if flags & O_PATH else (MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE, MAY_READ | MAY_WRITE)[flags & 3]
+        if flags & O_TRUNC:
+            want |= MAY_WRITE
+        if isinstance(inode, Directory):
+            if want & MAY_WRITE or flags & O_CREAT:
+                raise SysError(EISDIR)
+        elif isinstance(inode, Symlink) and not flags & O_PATH:
+            raise SysError(ELOOP)
+        elif flags & O_DIRECTORY:
+            raise SysError(ENOTDIR)
+        require(inode, want, fs)
+
+    def _full_path(self, place: Place, caller: Caller) -> bytes:
+        """What /proc/self/fd and /proc/pid/maps show."""
+        if place.is_special():
+            assert isinstance(place.inode, Directory)
+            return path_of(place.inode, caller.fs.root)
+        parent = path_of(place.parent, caller.fs.root)
+        return (parent if parent != b"/" else b"") + b"/" + place.name
+
+    def _open_nameless(self, caller: Caller, path: bytes, flags: int, mode: int, base: Directory | None) -> File:
+        """O_TMPFILE: a file without a name in the directory's file system."""
+        if flags & 3 == O_RDONLY:
+            raise SysError(EINVAL)
+        parent = self.lookup(caller, path, base)
+        if not isinstance(parent, Directory):
+            raise SysError(ENOTDIR)
+        require_growable(parent, caller.fs)
+        inode = RegularFile(self.sb, mode & ~caller.fs.umask, caller.fs.uid, caller.fs.gid)
+        inode.nlink = 0
+        return inode.open(flags & ~O_TMPFILE, path + b"/#%d (deleted)" % inode.ino, caller)
+
+    def make_node(
+        self, caller: Caller, path: bytes, mode: int, numbers: tuple[int, int], base: Directory | None
+    ) -> None:
+        """mknod(2): a file, a FIFO or a character device. Raises SysError EPERM for directories, EINVAL for others."""
+        place = place_for_new(caller, path, base)
+        kind, permissions = mode & S_IFMT, mode & 0o7777 & ~caller.fs.umask
+        if kind in (0, S_IFREG):
+            inode: Inode = RegularFile(self.sb, permissions)
+        elif kind == S_IFIFO:
+            inode = Fifo(self.sb, permissions)
+        elif kind == S_IFCHR:
+            if caller.fs.uid:
+                raise SysError(EPERM)
+            inode = CharDevice(self.sb, permissions, numbers)
+        else:
+            raise SysError(EPERM if kind == S_IFDIR else EINVAL)
+        adopt(place, inode, caller.fs)
+
+    # -- nameless -----------------------------------------------------------------------------------
+
+    def pipe(self, flags: int = 0) -> tuple[File, File]:
+        """pipe2(2): the open (read, write) ends."""
+        return AnonymousPipe(self.sb, 0o600).ends(flags)
+
+    def memory_file(self, caller: Caller, name: bytes, seals: int) -> File:
+        """memfd_create(2): an open file that has no name in the tree."""
+        inode = RegularFile(self.sb, 0o777, caller.fs.uid, caller.fs.gid)
+        inode.nlink = 0
+        inode.seals = seals
+        return inode.open(O_RDWR, b"/memfd:" + name + b" (deleted)", caller)

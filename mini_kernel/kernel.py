@@ -1,0 +1,324 @@
+"""The kernel object: everything a running system is, as plain data behind three handles (RAM, CPU, observer)."""
+
+import io
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mini_kernel import exec as loader
+from mini_kernel import process as life
+from mini_kernel import syscalls
+from mini_kernel.clock import Clock
+from mini_kernel.errors import SysError
+from mini_kernel.fs.fdtable import FdTable
+from mini_kernel.fs.inode import Directory, RegularFile
+from mini_kernel.fs.stream import HostStream
+from mini_kernel.fs.vfs import Vfs
+from mini_kernel.hw import Cpu, PhysicalMemory
+from mini_kernel.ledger import Ledger
+from mini_kernel.mm import check as mm_check
+from mini_kernel.mm.frame import FrameAllocator
+from mini_kernel.mm.mm import Mm
+from mini_kernel.mm.pagecache import PageCache
+from mini_kernel.observe import FaultRecord, Observer
+from mini_kernel.sched import Scheduler
+from mini_kernel.signal import TrapInfo
+from mini_kernel.task import Process, State, Task
+from mini_kernel.trap import Traps
+from mini_kernel.uapi.errno import ELOOP
+from mini_kernel.uapi.fcntl import O_RDONLY
+from mini_kernel.uapi.signal import SIGKILL
+
+MAX_LEDGERS: Final = 4096  # dead processes whose costs are kept apart; the rest are only in the sum
+
+
+@dataclass
+class Config:
+    """What is fixed at boot."""
+
+    seed: int = 0
+    fork: str = "classic"  # what plain fork(2) means at start
+    root: str | None = None  # host directory served as `/`
+    checking: bool = False  # recompute the invariants after every kernel entry
+
+
+@dataclass
+class Deadlock:
+    """Everybody waits and nothing can wake anybody: who, and in which system call."""
+
+    waiting: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])  # (tid, call number; -1 stopped)
+
+
+class Kernel:
+    """One machine's kernel. All state hangs off here; `snapshot` and `restore` rely on it."""
+
+    def __init__(self, ram: PhysicalMemory, cpu: Cpu, reserved_frames: int, config: Config | None = None) -> None:
+        self.ram = ram
+        self.cpu = cpu
+        self.observer: Observer | None = None
+        self.config = config or Config()
+        self.checking = self.config.checking
+        self.frames = FrameAllocator(ram, cpu, reserved_frames)
+        self.random = Random(self.config.seed)
+        self.clock = Clock(cpu)
+        self.sched = Scheduler(cpu, self.clock)
+        self.vfs = Vfs(self.frames, self.clock, self.random, self.config.root)
+        self.traps = Traps(self)
+        self.tasks: dict[int, Task] = {}
+        self.processes: dict[int, Process] = {}
+        self.main: Process | None = None
+        self.last_tid = 0
+        self.last_trap = TrapInfo()
+        self.records: list[FaultRecord] = []  # of killed processes
+        self.deadlock: Deadlock | None = None
+        self.futexes: dict[int, list[tuple[Task, int]]] = {}  # waiters by physical address, with their bitset
+        self.dead: dict[int, Ledger] = {}
+        self.dead_total = Ledger()
+        self.boot_frames = self.frames.in_use  # with no process: what must be in use again after the last exit
+
+    # -- starting -----------------------------------------------------------------------------------
+
+    def spawn(
+        self,
+        path: bytes,
+        argv: list[bytes],
+        envp: list[bytes],
+        streams: tuple[HostStream, HostStream, HostStream],
+    ) -> Task:
+        """Create the first process, running the program at `path` in the guest's file system.
+
+        Raises SysError (ENOENT, EACCES, ENOMEM, ...) or ElfError.
+        """
+        tid = self.new_tid()
+        process = Process(tid, None, tid, tid)
+        files = FdTable()
+        self.vfs.attach_stdio(files, *streams)
+        task = Task(tid, process, None, files, self.vfs.context(), self.sched.run_queue)
+        loaded = self._load(task, path, argv, envp)
+        self.tasks[tid] = task
+        self.processes[tid] = process
+        self.main = process
+        task.user_mm = loaded.mm
+        loader.start(self, loaded)
+        task.cpu_state = self.cpu.save()
+        self.sched.add(task)
+        task = self.sched.pick()
+        assert task is not None
+        self.sched.switch_to(task)
+        return task
+
+    def _load(self, task: Task, path: bytes, argv: list[bytes], envp: list[bytes]) -> loader.Loaded:
+        """Open and load a program for `task`, following `#!` lines. Sets the task's name and path."""
+        script_path = path
+        for _ in range(loader.MAX_INTERPRETERS):
+            file = self.vfs.open(task, path, O_RDONLY)
+            try:
+                life.check_executable(task, file)
+                script = loader.script_interpreter(file.cache.read(0, 256))
+                if script is None:
+                    loaded = loader.load(self, loader.Program(file, script_path, argv, envp))
+                    task.name = task.process.name = script_path.rsplit(b"/", 1)[-1].decode("utf-8", "replace")[:15]
+                    task.exe_path = file.path
+                    return loaded
+            finally:
+                file.put()
+            argv = [script[0], *script[1], path, *argv[1:]]
+            path = script[0]
+        raise SysError(ELOOP)
+
+    def exec(self, task: Task, path: bytes, argv: list[bytes], envp: list[bytes]) -> None:
+        """Replace the program of a task (execve(2)). Raises with the task as it was."""
+        loaded = self._load(task, path, argv, envp)
+        life.become(self, task, loaded)
+
+    def new_tid(self) -> int:
+        """The next free thread id."""
+        tid = self.last_tid
+        while True:
+            tid = tid + 1 if tid < (1 << 22) - 1 else 300
+            if tid not in self.tasks and tid not in self.processes:
+                self.last_tid = tid
+                return tid
+
+    # -- stopping -----------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """No task can run: all are gone, or all wait for ever. Leave user mode."""
+        waiting = [
+            (t.tid, t.call[0] if t.call and t.state is State.WAITING else -1) for t in self.tasks.values() if t.alive
+        ]
+        if waiting:
+            self.deadlock = Deadlock(waiting)
+        self.cpu.stop()
+
+    @property
+    def exit_status(self) -> int | None:
+        """The main process's wait status, None while it lives."""
+        return self.main.exit_status if self.main is not None else None
+
+    def shutdown(self) -> None:
+        """Kill whatever is left, so that every frame comes back."""
+        for process in list(self.processes.values()):
+            if not process.zombie:
+                life.exit_group(self, process, SIGKILL)
+
+    # -- what traps and calls ask -------------------------------------------------------------------
+
+    def interrupted(self, task: Task, number: int, arguments: tuple[int, ...]) -> None:
+        """A handler cuts a call short that reports how far it got (nanosleep's remaining time)."""
+        note = syscalls.INTERRUPTED.get(number)
+        if note is not None:
+            note(self, task, *arguments)
+
+    def futex_wake(self, mm: Mm, address: int, count: int) -> int:
+        """Wake waiters on a futex word; the number woken."""
+        return syscalls.futex_wake(self, mm, address, count)
+
+    def mms(self) -> list[Mm]:
+        """Every address space, once."""
+        return list({id(t.user_mm): t.user_mm for t in self.tasks.values() if t.user_mm is not None}.values())
+
+    def check(self) -> None:
+        """Recompute every memory invariant (I1-I10). Raises KernelBug."""
+        mm_check.check(self.frames, self.mms(), self.caches())
+
+    def caches(self) -> list[PageCache]:
+        """Every page cache that a name, an open file or a mapping reaches, once."""
+        found = list(_tree_caches(self.vfs.root))
+        for task in self.tasks.values():
+            found += [f.inode.cache for f in task.files.fds.values() if isinstance(f.inode, RegularFile)]
+        found += [v.file.cache for mm in self.mms() for v in mm.vmas if v.file is not None]
+        return list({id(cache): cache for cache in found}.values())
+
+    # -- costs --------------------------------------------------------------------------------------
+
+    def retire(self, ledger: Ledger) -> None:
+        """A process ended: keep its costs."""
+        self.dead_total.add(ledger)
+        if len(self.dead) < MAX_LEDGERS:
+            self.dead[len(self.dead)] = ledger
+
+    def total_ledger(self) -> Ledger:
+        """The costs of all processes, dead and alive."""
+        total = Ledger()
+        total.add(self.dead_total)
+        for process in self.processes.values():
+            if not process.zombie:
+                total.add(process.ledger)
+        return total
+
+    # -- snapshots ----------------------------------------------------------------------------------
+
+    def snapshot(self) -> "Image":
+        """Everything: kernel objects, the CPU's state, the content of every frame in use."""
+        handles = _handles(self)
+        buffer = io.BytesIO()
+        _Pickler(buffer, handles).dump({k: v for k, v in self.__dict__.items() if k not in _HANDLE_NAMES})
+        used = self.frames.used()
+        return Image(buffer.getvalue(), self.cpu.save(), used, self.ram.tables[used])
+
+    def restore(self, image: "Image") -> None:
+        """Go back to a snapshot of this very system. Afterwards `snapshot()` equals `image`."""
+        state = _Unpickler(io.BytesIO(image.objects), _handles(self)).load()
+        frontiers = self.frames.low.frontier, self.frames.high.frontier
+        self.__dict__.update(state)
+        self.ram.tables[image.pfns] = image.contents
+        _scrub(self.ram, self.frames, frontiers)
+        self.cpu.load(image.cpu)
+        self.cpu.flush_tlb()
+        self.cpu.flush_code()
+
+
+def _scrub(ram: PhysicalMemory, frames: FrameAllocator, frontiers: tuple[int, int]) -> None:
+    """Frames behind the restored frontier were used since: they must read as zero, as never-used ones do."""
+    for zone, frontier in zip((frames.low, frames.high), frontiers, strict=True):
+        if frontier > zone.frontier:
+            ram.discard(zone.frontier, frontier)
+
+
+def _tree_caches(directory: Directory) -> Iterator[PageCache]:
+    """The page caches of all regular files below a directory that are in memory."""
+    for node in directory.nodes.values():
+        if isinstance(node, RegularFile):
+            yield node.cache
+        elif isinstance(node, Directory) and node is not directory:
+            yield from _tree_caches(node)
+
+
+@dataclass
+class Image:
+    """A snapshot: plain values that belong to the system they were taken from."""
+
+    objects: bytes  # the kernel's object graph, pickled
+    cpu: bytes
+    pfns: NDArray[np.int64]  # frames in use
+    contents: NDArray[np.uint64]  # (len(pfns), 512)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Image)
+            and self.cpu == other.cpu
+            and _canonical(self.objects) == _canonical(other.objects)
+            and np.array_equal(self.pfns, other.pfns)
+            and np.array_equal(self.contents, other.contents)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.cpu)
+
+
+_HANDLE_NAMES: Final = ("ram", "cpu", "observer")
+
+
+def _handles(k: Kernel) -> dict[str, Any]:
+    """What stays outside snapshots, by name."""
+    streams = {f"stdio{i}": inode.stream for i, inode in enumerate(k.vfs.stdio)}
+    return {"ram": k.ram, "cpu": k.cpu, "kernel": k, **streams}
+
+
+class _Token:
+    """A handle's place in a snapshot that is only looked at."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def blocks(self) -> int:
+        """As a CPU's."""
+        return 0
+
+
+def _canonical(objects: bytes) -> bytes:
+    """The same graph pickled from freshly loaded objects, so that equal graphs give equal bytes."""
+    for _ in range(2):
+        names = ("ram", "cpu", "kernel", "stdio0", "stdio1", "stdio2")
+        tokens = {name: _Token(name) for name in names}
+        state = _Unpickler(io.BytesIO(objects), tokens).load()
+        buffer = io.BytesIO()
+        _Pickler(buffer, tokens).dump(state)
+        objects = buffer.getvalue()
+    return objects
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, handles: dict[str, Any]) -> None:
+        super().__init__(file, protocol=5)
+        self._names = {id(handle): name for name, handle in handles.items()}
+
+    def persistent_id(self, obj: Any) -> str | None:
+        """Name a handle instead of pickling it."""
+        return self._names.get(id(obj))
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, handles: dict[str, Any]) -> None:
+        super().__init__(file)
+        self._handles = handles
+
+    def persistent_load(self, pid: str) -> Any:
+        """The handle of that name."""
+        return self._handles[pid]

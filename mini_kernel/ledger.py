@@ -1,0 +1,57 @@
+"""What a run cost, counted as it happens: the numbers behind `--stats`, per process and in all."""
+
+from collections import Counter
+from typing import Any
+
+from mini_kernel.uapi import signal_names, syscall_names
+
+
+class Ledger:
+    """Events of one process (or, summed, of all). Plain counters; nothing here steers the kernel."""
+
+    __slots__ = (
+        "blocks",
+        "context_switches",
+        "faults",
+        "fork_us",
+        "forks",
+        "ptes_copied",
+        "signals",
+        "syscalls",
+        "tables_allocated",
+        "unknown",
+    )
+
+    def __init__(self) -> None:
+        self.syscalls: Counter[int] = Counter()  # by number
+        self.unknown: Counter[int] = Counter()  # numbers without a handler
+        self.faults: Counter[str] = Counter()  # by class, see mm.fault.FAULT_CLASSES
+        self.signals: Counter[int] = Counter()  # delivered, by number
+        self.forks: Counter[str] = Counter()  # by kind
+        self.fork_us: Counter[str] = Counter()  # host microseconds spent in them: the one number that varies
+        self.blocks = 0  # basic blocks of user code
+        self.context_switches = 0
+        self.ptes_copied = 0
+        self.tables_allocated = 0
+
+    def add(self, other: "Ledger") -> None:
+        """Add another ledger to this one."""
+        for name in self.__slots__:
+            mine: Any = getattr(self, name)
+            theirs: Any = getattr(other, name)
+            if isinstance(mine, int):
+                setattr(self, name, mine + theirs)
+            else:
+                mine.update(theirs)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready, with names for numbers; keys sorted so that equal runs give equal text."""
+        out: dict[str, Any] = {}
+        for name in self.__slots__:
+            value: Any = getattr(self, name)
+            if name in ("syscalls", "unknown"):
+                value = {syscall_names.get(n, f"syscall_{n}"): c for n, c in value.items()}
+            elif name == "signals":
+                value = {signal_names.get(n, str(n)): c for n, c in value.items()}
+            out[name] = value if isinstance(value, int) else dict(sorted(value.items()))
+        return out

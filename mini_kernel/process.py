@@ -1,0 +1,270 @@
+"""The life of processes: clone, exit, wait (Linux kernel/fork.c, kernel/exit.c)."""
+
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from mini_kernel.errors import SysError
+from mini_kernel.exec import Loaded, start
+from mini_kernel.fs.file import File
+from mini_kernel.fs.inode import RegularFile
+from mini_kernel.fs.path import MAY_EXEC, require
+from mini_kernel.mm import uaccess
+from mini_kernel.mm.fork import destroy, fork_mm
+from mini_kernel.mm.mm import Mm
+from mini_kernel.task import Process, SigInfo, State, Task, send_to_process
+from mini_kernel.uapi.errno import EACCES, EAGAIN, EINVAL
+from mini_kernel.uapi.sched import (
+    CLONE_CHILD_CLEARTID,
+    CLONE_CHILD_SETTID,
+    CLONE_FILES,
+    CLONE_FS,
+    CLONE_PARENT,
+    CLONE_PARENT_SETTID,
+    CLONE_SETTLS,
+    CLONE_SIGHAND,
+    CLONE_THREAD,
+    CLONE_VFORK,
+    CLONE_VM,
+)
+from mini_kernel.uapi.signal import CLD_DUMPED, CLD_EXITED, CLD_KILLED, SIG_IGN, SIGCHLD, SS_DISABLE
+from mini_kernel.wait import WaitQueue
+from mini_kernel.x86 import RAX, RSP
+
+if TYPE_CHECKING:
+    from mini_kernel.kernel import Kernel
+
+MAX_TASKS = 4096  # threads-max
+KNOWN_FLAGS = (
+    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VFORK | CLONE_PARENT | CLONE_THREAD | CLONE_SETTLS
+    | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID
+    | 0x40000 | 0x400000 | 0x800000  # CLONE_SYSVSEM, CLONE_DETACHED, CLONE_UNTRACED: no effect here
+)  # fmt: skip
+
+
+# -- birth -------------------------------------------------------------------------------------------
+
+
+def clone(
+    k: "Kernel", parent: Task, flags: int, exit_signal: int, stack: int = 0, ptid: int = 0, ctid: int = 0, tls: int = 0
+) -> Task:
+    """Make a new task as clone(2) does, runnable behind its parent. Raises SysError with nothing changed."""
+    _check_flags(flags)
+    if len(k.tasks) >= MAX_TASKS:
+        raise SysError(EAGAIN)
+    began = perf_counter_ns()
+    mm = parent.mm if flags & CLONE_VM else fork_mm(parent.mm)
+    if flags & CLONE_VM:
+        mm.users += 1
+    child = _new_task(k, parent, flags, exit_signal, mm)
+    _set_state(k, parent, child, stack, tls if flags & CLONE_SETTLS else None)
+    kind = "thread" if flags & CLONE_THREAD else "vfork" if flags & CLONE_VM else "classic"
+    _account(parent, mm, kind, (perf_counter_ns() - began) / 1000)
+    try:
+        if flags & CLONE_PARENT_SETTID:
+            uaccess.write_u32(parent.mm, ptid, child.tid)
+        if flags & CLONE_CHILD_SETTID:
+            uaccess.write_u32(mm, ctid, child.tid)
+    except SysError:
+        pass  # Linux does not look at the result of put_user either
+    child.clear_child_tid = ctid if flags & CLONE_CHILD_CLEARTID else 0
+    if flags & CLONE_VFORK:
+        child.vfork_done = WaitQueue()
+    k.sched.add(child)
+    if k.observer:
+        k.observer.forked(parent, child, kind)
+    return child
+
+
+def _check_flags(flags: int) -> None:
+    if flags & ~KNOWN_FLAGS:
+        raise SysError(EINVAL)
+    if (flags & CLONE_THREAD and not flags & CLONE_SIGHAND) or (flags & CLONE_SIGHAND and not flags & CLONE_VM):
+        raise SysError(EINVAL)
+
+
+def _new_task(k: "Kernel", parent: Task, flags: int, exit_signal: int, mm: Mm) -> Task:
+    tid = k.new_tid()
+    if flags & CLONE_THREAD:
+        process = parent.process
+    else:
+        above = parent.process.parent if flags & CLONE_PARENT else parent.process
+        process = Process(tid, above, parent.pgid, parent.sid)
+        process.exit_signal = exit_signal
+        process.actions = parent.process.actions if flags & CLONE_SIGHAND else dict(parent.process.actions)
+        process.rlimits = dict(parent.process.rlimits)
+        process.name = parent.process.name
+        if above is not None:
+            above.children.append(process)
+        k.processes[tid] = process
+    files = parent.files.get_table() if flags & CLONE_FILES else parent.files.copy()
+    fs = parent.fs if flags & CLONE_FS else parent.fs.copy()
+    child = Task(tid, process, mm, files, fs, parent.run_queue)
+    child.blocked = parent.blocked
+    child.name, child.exe_path = parent.name, parent.exe_path
+    if not flags & CLONE_VM or flags & CLONE_VFORK:
+        child.altstack = parent.altstack
+    k.tasks[tid] = child
+    return child
+
+
+def _set_state(k: "Kernel", parent: Task, child: Task, stack: int, tls: int | None) -> None:
+    """The child's registers: the parent's, with RAX 0 and what else clone was told."""
+    cpu = k.cpu
+    parent_state = cpu.save()
+    cpu.regs[RAX] = 0
+    if stack:
+        cpu.regs[RSP] = stack
+    if tls is not None:
+        cpu.fs_base = tls
+    cpu.cr3 = child.mm.cr3
+    child.cpu_state = cpu.save()
+    cpu.load(parent_state)
+
+
+def _account(parent: Task, mm: Mm, kind: str, microseconds: float) -> None:
+    ledger = parent.ledger
+    ledger.forks[kind] += 1
+    ledger.fork_us[kind] += round(microseconds, 1)  # pyright: ignore[reportArgumentType]  # Counter adds floats as well
+    if kind == "classic":
+        ledger.tables_allocated += mm.pt.tables
+        ledger.ptes_copied += mm.rss
+
+
+def check_executable(task: Task, file: File) -> None:
+    """SysError(EACCES) unless this is a regular file that may be executed."""
+    if not isinstance(file.inode, RegularFile):
+        raise SysError(EACCES)
+    require(file.inode, MAY_EXEC, task.fs)
+
+
+def become(k: "Kernel", task: Task, loaded: Loaded) -> None:
+    """The point of no return of execve(2): only this thread, the new address space, fresh signal handling."""
+    process = task.process
+    for other in list(process.tasks):
+        if other is not task:
+            exit_task(k, other, 0)
+    limits = task.mm.limits
+    release_mm(k, task)
+    task.user_mm = loaded.mm
+    loaded.mm.limits = limits
+    if task.files.users > 1:
+        table = task.files.copy()
+        task.files.put_table()
+        task.files = table
+    task.files.close_on_exec()
+    process.actions = {s: a for s, a in process.actions.items() if a.handler == SIG_IGN}
+    task.altstack = (0, SS_DISABLE, 0)
+    task.clear_child_tid = 0
+    process.exit_signal = SIGCHLD
+    start(k, loaded)
+
+
+# -- death -------------------------------------------------------------------------------------------
+
+
+def exit_group(k: "Kernel", process: Process, status: int) -> None:
+    """End every thread of a process with this wait status."""
+    if process.exiting is None:
+        process.exiting = status
+    for task in list(process.tasks):
+        exit_task(k, task, status)
+
+
+def exit_task(k: "Kernel", task: Task, status: int) -> None:
+    """End one thread; with the last one the process becomes a zombie (Linux do_exit)."""
+    if not task.alive:
+        return
+    task.leave_queues()
+    task.call = None
+    k.sched.credit()
+    k.sched.suspend(task, State.DEAD)
+    task.attention = True
+    _clear_child_tid(k, task)
+    release_mm(k, task)
+    task.files.put_table()
+    process = task.process
+    process.tasks.remove(task)
+    del k.tasks[task.tid]
+    if not process.tasks:
+        _become_zombie(k, process, status if process.exiting is None else process.exiting)
+    if k.observer:
+        k.observer.exited(task, status)
+
+
+def _clear_child_tid(k: "Kernel", task: Task) -> None:
+    """CLONE_CHILD_CLEARTID: tell a joiner, if the memory is still somebody's."""
+    if task.clear_child_tid and task.mm.users > 1:
+        try:
+            uaccess.write_u32(task.mm, task.clear_child_tid, 0)
+        except SysError:
+            return
+        k.futex_wake(task.mm, task.clear_child_tid, 1)
+
+
+def release_mm(k: "Kernel", task: Task) -> None:
+    """The task lets go of its address space; the last user frees it. Ends a vfork parent's wait."""
+    mm = task.mm
+    task.user_mm = None
+    mm.users -= 1
+    if not mm.users:
+        destroy(mm)
+    if task.vfork_done is not None:
+        queue, task.vfork_done = task.vfork_done, None
+        queue.wake()
+
+
+def _become_zombie(k: "Kernel", process: Process, status: int) -> None:
+    process.exit_status = status
+    for child in process.children:
+        _orphan(k, child)
+    process.children.clear()
+    process.pending.clear()
+    k.retire(process.ledger)
+    parent = process.parent
+    if parent is None or parent.zombie:
+        reap(k, process)
+        return
+    if process.exit_signal:
+        send_to_process(parent, child_info(process, process.exit_signal))
+    if process.exit_signal == SIGCHLD and parent.reaps_itself():
+        reap(k, process)
+    parent.child_events.wake()
+
+
+def _orphan(k: "Kernel", child: Process) -> None:
+    """The parent is gone: the kernel itself waits for the child (Linux: init does)."""
+    child.parent = None
+    if child.zombie:
+        reap(k, child)
+
+
+def reap(k: "Kernel", process: Process) -> None:
+    """Forget a zombie."""
+    k.processes.pop(process.tgid, None)
+    parent = process.parent
+    if parent is not None:
+        if process in parent.children:
+            parent.children.remove(process)
+        parent.children_ledger.add(process.ledger)
+        parent.children_ledger.add(process.children_ledger)
+
+
+def child_info(process: Process, signo: int) -> SigInfo:
+    """The SIGCHLD of a child that ended."""
+    status = process.exit_status or 0
+    if status & 0x7F:
+        code = CLD_DUMPED if status & 0x80 else CLD_KILLED
+        return SigInfo(signo, code, process.tgid, 0, status & 0x7F)
+    return SigInfo(signo, CLD_EXITED, process.tgid, 0, status >> 8 & 0xFF)
+
+
+def stop_process(k: "Kernel", process: Process, signo: int) -> None:
+    """Stop every thread (SIGSTOP and kin) and tell the parent."""
+    process.stopped = True
+    process.stop_signal = signo
+    process.continued = False
+    for task in process.tasks:
+        if task.state is State.RUNNABLE:
+            k.sched.suspend(task, State.STOPPED)
+    if process.parent is not None:
+        process.parent.child_events.wake()

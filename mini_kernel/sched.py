@@ -1,0 +1,111 @@
+"""The scheduler: round robin in time slices, and the one place where the CPU changes hands."""
+
+from heapq import heappop, heappush
+from typing import Any
+
+from mini_kernel.clock import Clock
+from mini_kernel.hw import Cpu
+from mini_kernel.task import RunQueue, State, Task
+from mini_kernel.wait import Block
+
+
+class Scheduler:
+    """Who runs now, who next, and who sleeps until when.
+
+    Invariant: every RUNNABLE task is `current` or on the run queue, once.
+    """
+
+    def __init__(self, cpu: Cpu, clock: Clock) -> None:
+        self.cpu = cpu
+        self.clock = clock
+        self.run_queue = RunQueue()
+        self.current: Task | None = None  # may run on; None when it gave the CPU up
+        self.loaded: Task | None = None  # whose state is in the CPU
+        self.switches = 0
+        self._credited = cpu.blocks()  # blocks before this are on somebody's account
+        self._sequence = 0
+        self._sleepers: list[tuple[int, int, Task]] = []  # a heap; entries whose deadline changed are stale
+
+    def add(self, task: Task) -> None:
+        """Make a new task runnable; its state is in `cpu_state`."""
+        self.run_queue.tasks.append(task)
+
+    def yield_cpu(self) -> None:
+        """The current task goes to the end of the queue."""
+        task, self.current = self.current, None
+        if task is not None and task.state is State.RUNNABLE:
+            self.run_queue.tasks.append(task)
+
+    def suspend(self, task: Task, state: State) -> None:
+        """The task cannot run until something changes its state back and queues it."""
+        task.state = state
+        if self.current is task:
+            self.current = None
+
+    def park(self, task: Task, block: Block, number: int, arguments: tuple[int, ...]) -> None:
+        """Put a task to sleep in a system call, to be issued again when it wakes."""
+        task.call = (number, arguments)
+        self.suspend(task, State.WAITING)
+        task.waiting_on = block.queues
+        for queue in block.queues:
+            queue.add(task)
+        task.deadline_ns = block.deadline_ns
+        if block.deadline_ns is not None:
+            self._sequence += 1
+            heappush(self._sleepers, (block.deadline_ns, self._sequence, task))
+
+    def wake_sleepers(self) -> None:
+        """Wake those whose deadline has come."""
+        now = self.clock.now_ns()
+        while self._sleepers and self._sleepers[0][0] <= now:
+            deadline, _sequence, task = heappop(self._sleepers)
+            if task.deadline_ns == deadline:
+                task.wake()
+
+    def next_deadline(self) -> int | None:
+        """When the next sleeper wakes, None if nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].deadline_ns != self._sleepers[0][0]:
+            heappop(self._sleepers)
+        return self._sleepers[0][0] if self._sleepers else None
+
+    def pick(self) -> Task | None:
+        """The task to run now: the current one if it still can, else the next in the queue, else None."""
+        task = self.current
+        if task is not None and task.state is State.RUNNABLE:
+            return task
+        while self.run_queue.tasks:
+            task = self.run_queue.tasks.popleft()
+            if task.state is State.RUNNABLE:
+                self.current = task
+                return task
+        self.current = None
+        return None
+
+    def credit(self) -> None:
+        """Charge the blocks run since the last switch to the task whose state is loaded."""
+        now = self.cpu.blocks()
+        if self.loaded is not None:
+            self.loaded.ledger.blocks += now - self._credited
+        self._credited = now
+
+    def switch_to(self, task: Task) -> None:
+        """Bring a task's state into the CPU."""
+        before = self.loaded
+        if before is task:
+            return
+        if before is not None and before.state is not State.DEAD:
+            before.cpu_state = self.cpu.save()
+        self.credit()
+        self.cpu.load(task.cpu_state)
+        self.loaded = task
+        self.switches += 1
+        task.ledger.context_switches += 1
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """After a restore the CPU's block counter has gone on: nobody is charged for that."""
+        self.__dict__.update(state)
+        self._credited = self.cpu.blocks()
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.credit()
+        return {**self.__dict__, "_credited": 0}

@@ -1,0 +1,228 @@
+"""Signal delivery: the default actions, and the frame that runs a handler (Linux arch/x86/kernel/signal_64.c).
+
+The frame on the user's stack is struct rt_sigframe: return address, ucontext, siginfo; behind it, 64-byte aligned,
+the FXSAVE image. rt_sigreturn(2) reads all of it back, so a handler can repair any register, RIP included.
+"""
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mini_kernel.errors import SysError
+from mini_kernel.mm import uaccess
+from mini_kernel.task import IGNORED_BY_DEFAULT, STOPS_BY_DEFAULT, UNBLOCKABLE, SigAction, SigInfo, Task, bit
+from mini_kernel.uapi import structs
+from mini_kernel.uapi.signal import (
+    SA_NODEFER,
+    SA_ONSTACK,
+    SA_RESETHAND,
+    SA_RESTORER,
+    SI_KERNEL,
+    SI_QUEUE,
+    SI_TIMER,
+    SIG_DFL,
+    SIG_IGN,
+    SIGBUS,
+    SIGCHLD,
+    SIGFPE,
+    SIGILL,
+    SIGKILL,
+    SIGSEGV,
+    SIGTRAP,
+    SS_AUTODISARM,
+    SS_DISABLE,
+    SS_ONSTACK,
+)
+from mini_kernel.x86 import (
+    FLAG_DF,
+    FLAG_FIXED,
+    FLAG_IF,
+    FLAG_RF,
+    FLAG_TF,
+    FLAGS_USER,
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15,
+    RAX,
+    RBP,
+    RBX,
+    RCX,
+    RDI,
+    RDX,
+    RIP,
+    RSI,
+    RSP,
+    TASK_SIZE,
+    USER_CS,
+    USER_DS,
+)
+
+if TYPE_CHECKING:
+    from mini_kernel.hw import Cpu
+
+FAULT_SIGNALS: Final = frozenset((SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP))
+CORE_SIGNALS: Final = frozenset((3, 4, 5, 6, 7, 8, 11, 24, 25, 31))  # default action "Core" in signal(7)
+
+# struct sigcontext: general registers in this order, flags, selectors, error, trap, mask, CR2, FPU pointer.
+_SIGCONTEXT: Final = struct.Struct("<16Q 2Q 4H 4Q Q 64x")
+_SIGCONTEXT_REGS: Final = (R8, R9, R10, R11, R12, R13, R14, R15, RDI, RSI, RBP, RBX, RDX, RAX, RCX, RSP)
+_UC_HEAD: Final = struct.Struct("<QQ QiiQ")  # uc_flags, uc_link, ss_sp, ss_flags, pad, ss_size
+_UC_FLAGS: Final = 0x6  # UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS
+_FRAME_SIZE: Final = 8 + _UC_HEAD.size + _SIGCONTEXT.size + 8 + 128
+_FPU_SIZE: Final = 512
+_RED_ZONE: Final = 128  # below RSP, belongs to the interrupted function (psABI 3.2.2)
+MINSIGSTKSZ: Final = 2048
+
+
+class TrapInfo(NamedTuple):
+    """What the last exception was, for sigcontext: trapno, err, cr2."""
+
+    vector: int = 0
+    error: int = 0
+    cr2: int = 0
+
+
+def take(task: Task) -> SigInfo | None:
+    """Remove and return the next signal to deliver: synchronous faults first, then the lowest number."""
+    for pending in (task.pending, task.process.pending):
+        ready = [i for i in pending if not task.blocked & bit(i.signo)]
+        if ready:
+            info = min(ready, key=lambda i: (i.signo not in FAULT_SIGNALS or i.code <= 0, i.signo))
+            pending.remove(info)
+            return info
+    return None
+
+
+def set_mask(task: Task, mask: int) -> None:
+    """Change the signal mask; what it lets through is looked at before user code runs again."""
+    task.blocked = mask & ~UNBLOCKABLE
+    if task.deliverable():
+        task.attention = True
+
+
+def default_action(signo: int) -> str:
+    """What SIG_DFL means: "ignore", "stop", "core" or "terminate" (signal(7))."""
+    if signo in IGNORED_BY_DEFAULT:
+        return "ignore"
+    if signo in STOPS_BY_DEFAULT:
+        return "stop"
+    return "core" if signo in CORE_SIGNALS else "terminate"
+
+
+def force(task: Task, info: SigInfo) -> None:
+    """Post a signal that cannot be escaped: blocked or ignored becomes deadly (Linux force_sig_info)."""
+    process = task.process
+    if task.blocked & bit(info.signo) or process.action(info.signo).handler == SIG_IGN:
+        process.actions.pop(info.signo, None)
+        task.blocked &= ~bit(info.signo)
+    task.pending.append(info)
+    task.attention = True
+
+
+def pack_info(info: SigInfo) -> bytes:
+    """The 128 bytes of siginfo_t."""
+    if info.signo in FAULT_SIGNALS and info.code > 0:
+        fields = structs.siginfo_fault(info.address)
+    elif info.signo == SIGCHLD and info.code > 0:
+        fields = structs.siginfo_child(info.pid, info.uid, info.value)
+    elif info.code == SI_TIMER:
+        fields = structs.siginfo_timer(0, 0, info.value)
+    elif info.code == SI_KERNEL:
+        fields = b""
+    else:
+        fields = structs.siginfo_kill(info.pid, info.uid, info.value if info.code == SI_QUEUE else 0)
+    return structs.pack_siginfo(info.signo, info.code, fields)
+
+
+# -- the frame ---------------------------------------------------------------------------------------
+
+
+def push_frame(cpu: "Cpu", task: Task, action: SigAction, info: SigInfo, trap: TrapInfo) -> None:
+    """Make the task run its handler for `info` next. Raises SysError(EFAULT) if the stack cannot take the frame."""
+    regs = cpu.regs
+    rsp = regs[RSP]
+    stack = _choose_stack(task, action, rsp)
+    fpu = stack - _FPU_SIZE & -64
+    frame = (fpu - _FRAME_SIZE & -16) - 8
+    if not action.flags & SA_RESTORER or not 0 < frame < TASK_SIZE:
+        raise SysError(14)
+    mask = task.blocked if task.saved_mask is None else task.saved_mask
+    sp, ss_flags, size = task.altstack
+    if not ss_flags & SS_DISABLE and sp < rsp <= sp + size:
+        ss_flags |= SS_ONSTACK
+    image = (
+        struct.pack("<Q", action.restorer)
+        + _UC_HEAD.pack(_UC_FLAGS, 0, sp, _signed(ss_flags), 0, size)
+        + _SIGCONTEXT.pack(
+            *(regs[r] for r in _SIGCONTEXT_REGS), regs[RIP], cpu.rflags, USER_CS, 0, 0, USER_DS,
+            trap.error, trap.vector, mask & 0xFFFF_FFFF_FFFF_FFFF, trap.cr2, fpu,
+        )
+        + struct.pack("<Q", mask)
+        + pack_info(info)
+    )  # fmt: skip
+    uaccess.write(task.mm, fpu, cpu.fxsave())
+    uaccess.write(task.mm, frame, image)
+    _enter_handler(cpu, task, action, info.signo, frame)
+
+
+def _choose_stack(task: Task, action: SigAction, rsp: int) -> int:
+    sp, flags, size = task.altstack
+    on_alternate = not flags & SS_AUTODISARM and sp < rsp <= sp + size
+    if action.flags & SA_ONSTACK and not flags & SS_DISABLE and not on_alternate:
+        return sp + size
+    return rsp - _RED_ZONE
+
+
+def _enter_handler(cpu: "Cpu", task: Task, action: SigAction, signo: int, frame: int) -> None:
+    regs = cpu.regs
+    regs[RSP] = frame
+    regs[RIP] = action.handler
+    regs[RDI] = signo
+    regs[RSI] = frame + _FRAME_SIZE - 128
+    regs[RDX] = frame + 8
+    regs[RAX] = 0
+    cpu.rflags &= ~(FLAG_DF | FLAG_RF | FLAG_TF)
+    task.saved_mask = None
+    set_mask(task, task.blocked | action.mask | (0 if action.flags & SA_NODEFER else bit(signo)))
+    if action.flags & SA_RESETHAND:
+        task.process.actions.pop(signo, None)
+    if task.altstack[1] & SS_AUTODISARM:
+        task.altstack = (0, SS_DISABLE, 0)
+
+
+def pop_frame(cpu: "Cpu", task: Task) -> None:
+    """rt_sigreturn(2): take everything back from the frame at RSP - 8. Raises SysError(EFAULT)."""
+    frame = cpu.regs[RSP] - 8
+    raw = uaccess.read(task.mm, frame + 8, _FRAME_SIZE - 8 - 128)
+    _flags, _link, sp, ss_flags, _pad, size = _UC_HEAD.unpack_from(raw)
+    context = _SIGCONTEXT.unpack_from(raw, _UC_HEAD.size)
+    (mask,) = struct.unpack_from("<Q", raw, _UC_HEAD.size + _SIGCONTEXT.size)
+    fpu = context[26]
+    image = uaccess.read(task.mm, fpu, _FPU_SIZE) if fpu else None
+    for register, value in zip(_SIGCONTEXT_REGS, context, strict=False):
+        cpu.regs[register] = value
+    cpu.regs[RIP] = context[16]
+    cpu.rflags = context[17] & FLAGS_USER | FLAG_FIXED | FLAG_IF
+    if image is not None:
+        cpu.fxrstor(image)
+    set_mask(task, mask)
+    task.altstack = (sp, ss_flags & 0xFFFF_FFFF & ~SS_ONSTACK, size)
+
+
+def _signed(value: int) -> int:
+    value &= 0xFFFF_FFFF
+    return value - (1 << 32) if value & 0x8000_0000 else value
+
+
+def is_killed(task: Task) -> bool:
+    """True if SIGKILL waits for the task."""
+    return any(i.signo == SIGKILL for p in (task.pending, task.process.pending) for i in p)
+
+
+def is_handled(task: Task, signo: int) -> bool:
+    """True if the process has a handler of its own for the signal."""
+    return task.process.action(signo).handler not in (SIG_DFL, SIG_IGN)

@@ -1,0 +1,36 @@
+"""The system calls, a module per family. Importing the package fills the table."""
+
+from mini_kernel.syscalls import (
+    dirs,
+    files,
+    futex,
+    identity,
+    io,
+    memory,
+    pipes,
+    poll,
+    procs,
+    signals,
+    stat,
+    times,
+)
+from mini_kernel.syscalls.futex import wake as futex_wake
+from mini_kernel.syscalls.table import INTERRUPTED, TABLE
+
+__all__ = [
+    "INTERRUPTED",
+    "TABLE",
+    "dirs",
+    "files",
+    "futex",
+    "futex_wake",
+    "identity",
+    "io",
+    "memory",
+    "pipes",
+    "poll",
+    "procs",
+    "signals",
+    "stat",
+    "times",
+]

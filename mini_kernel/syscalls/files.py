@@ -1,0 +1,414 @@
+"""Descriptors: open(2), close(2), lseek(2), dup(2), fcntl(2), ioctl(2), and a file's length."""
+
+from typing import TYPE_CHECKING, Final
+
+from mini_kernel.errors import SysError
+from mini_kernel.fs.file import EISDIR, ENODEV, ESPIPE, MAX_OFFSET, O_CREAT, O_TRUNC, File, PathFile, RegularOpen
+from mini_kernel.fs.inode import (
+    EFBIG,
+    EPERM,
+    F_SEAL_FUTURE_WRITE,
+    F_SEAL_GROW,
+    F_SEAL_SEAL,
+    F_SEAL_SHRINK,
+    F_SEAL_WRITE,
+    Directory,
+    RegularFile,
+)
+from mini_kernel.fs.path import MAY_WRITE, require
+from mini_kernel.fs.pipe import FIONREAD, Fifo, PipeFile
+from mini_kernel.mm import uaccess
+from mini_kernel.mm.uaccess import ENAMETOOLONG
+from mini_kernel.syscalls.args import AT_FDCWD, EBADF, EINVAL, base_of, file_of, read_path
+from mini_kernel.syscalls.table import s32, s64, syscall, u32
+from mini_kernel.uapi.errno import EOPNOTSUPP
+from mini_kernel.uapi.fcntl import (
+    CLOSE_RANGE_CLOEXEC,
+    CLOSE_RANGE_UNSHARE,
+    F_ADD_SEALS,
+    F_DUPFD,
+    F_DUPFD_CLOEXEC,
+    F_GET_SEALS,
+    F_GETFD,
+    F_GETFL,
+    F_GETLK,
+    F_GETOWN,
+    F_GETPIPE_SZ,
+    F_GETSIG,
+    F_OFD_GETLK,
+    F_OFD_SETLK,
+    F_OFD_SETLKW,
+    F_RDLCK,
+    F_SETFD,
+    F_SETFL,
+    F_SETLK,
+    F_SETLKW,
+    F_SETOWN,
+    F_SETPIPE_SZ,
+    F_SETSIG,
+    F_UNLCK,
+    F_WRLCK,
+    FASYNC,
+    FD_CLOEXEC,
+    LOCK_EX,
+    LOCK_NB,
+    LOCK_SH,
+    LOCK_UN,
+    O_APPEND,
+    O_CLOEXEC,
+    O_DIRECT,
+    O_NOATIME,
+    O_NONBLOCK,
+    O_WRONLY,
+    POSIX_FADV_NOREUSE,
+)
+from mini_kernel.uapi.ioctls import FIOCLEX, FIONBIO, FIONCLEX
+from mini_kernel.uapi.mman import MFD_ALLOW_SEALING, MFD_CLOEXEC
+from mini_kernel.uapi.numbers import (
+    SYS_close,
+    SYS_close_range,
+    SYS_creat,
+    SYS_dup,
+    SYS_dup2,
+    SYS_dup3,
+    SYS_fadvise64,
+    SYS_fallocate,
+    SYS_fcntl,
+    SYS_fdatasync,
+    SYS_flock,
+    SYS_fsync,
+    SYS_ftruncate,
+    SYS_ioctl,
+    SYS_lseek,
+    SYS_memfd_create,
+    SYS_open,
+    SYS_openat,
+    SYS_readahead,
+    SYS_sync,
+    SYS_sync_file_range,
+    SYS_syncfs,
+    SYS_truncate,
+)
+from mini_kernel.uapi.structs import FLOCK_SIZE, pack_flock, unpack_flock
+
+if TYPE_CHECKING:
+    from mini_kernel.kernel import Kernel
+    from mini_kernel.task import Task
+
+_SETTABLE: Final = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC
+_FALLOC_KEEP_SIZE, _FALLOC_PUNCH_HOLE, _FALLOC_ZERO_RANGE = 1, 2, 16  # linux/falloc.h
+_MFD_NAME_MAX: Final = 249
+_LOCKS: Final = (F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW)
+_ALL_SEALS: Final = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
+
+
+# -- opening and closing --------------------------------------------------------------------------------
+
+
+@syscall(SYS_openat)
+def sys_openat(k: "Kernel", t: "Task", dirfd: int, address: int, flags: int, mode: int) -> int:
+    """openat(2)."""
+    path = read_path(t, address)
+    flags = u32(flags)
+    t.files.free()  # EMFILE before a file is made
+    file = k.vfs.open(t, path, flags, mode & 0o7777, base_of(t, dirfd, path))
+    return t.files.install(file, bool(flags & O_CLOEXEC))
+
+
+@syscall(SYS_open)
+def sys_open(k: "Kernel", t: "Task", address: int, flags: int, mode: int) -> int:
+    """open(2)."""
+    return sys_openat(k, t, AT_FDCWD, address, flags, mode)
+
+
+@syscall(SYS_creat)
+def sys_creat(k: "Kernel", t: "Task", address: int, mode: int) -> int:
+    """creat(2)."""
+    return sys_openat(k, t, AT_FDCWD, address, O_CREAT | O_WRONLY | O_TRUNC, mode)
+
+
+@syscall(SYS_memfd_create)
+def sys_memfd_create(k: "Kernel", t: "Task", name: int, flags: int) -> int:
+    """memfd_create(2), without huge pages."""
+    flags = u32(flags)
+    if flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING):
+        raise SysError(EINVAL)
+    try:
+        text = uaccess.read_cstr(t.mm, name, _MFD_NAME_MAX + 1)
+    except SysError as error:
+        raise SysError(EINVAL if error.errno == ENAMETOOLONG else error.errno) from None
+    t.files.free()
+    file = k.vfs.memory_file(t, text, 0 if flags & MFD_ALLOW_SEALING else F_SEAL_SEAL)
+    return t.files.install(file, bool(flags & MFD_CLOEXEC))
+
+
+@syscall(SYS_close)
+def sys_close(k: "Kernel", t: "Task", fd: int) -> int:
+    """close(2)."""
+    t.files.close(fd)
+    return 0
+
+
+@syscall(SYS_close_range)
+def sys_close_range(k: "Kernel", t: "Task", first: int, last: int, flags: int) -> int:
+    """close_range(2)."""
+    first, last, flags = u32(first), u32(last), u32(flags)
+    if flags & ~(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE) or first > last:
+        raise SysError(EINVAL)
+    if flags & CLOSE_RANGE_UNSHARE and t.files.users > 1:
+        shared, t.files = t.files, t.files.copy()
+        shared.put_table()
+    chosen = [fd for fd in sorted(t.files.fds) if first <= fd <= last]
+    if flags & CLOSE_RANGE_CLOEXEC:
+        t.files.cloexec.update(chosen)
+    else:
+        for fd in chosen:
+            t.files.close(fd)
+    return 0
+
+
+# -- copies of a descriptor -----------------------------------------------------------------------------
+
+
+@syscall(SYS_dup)
+def sys_dup(k: "Kernel", t: "Task", fd: int) -> int:
+    """dup(2)."""
+    return t.files.dup(fd)
+
+
+@syscall(SYS_dup2)
+def sys_dup2(k: "Kernel", t: "Task", old: int, new: int) -> int:
+    """dup2(2)."""
+    if u32(old) == u32(new):
+        t.files.get(old)
+        return u32(new)
+    return t.files.dup_to(old, s32(new))
+
+
+@syscall(SYS_dup3)
+def sys_dup3(k: "Kernel", t: "Task", old: int, new: int, flags: int) -> int:
+    """dup3(2)."""
+    if u32(flags) & ~O_CLOEXEC or u32(old) == u32(new):
+        raise SysError(EINVAL)
+    return t.files.dup_to(old, s32(new), bool(flags & O_CLOEXEC))
+
+
+@syscall(SYS_fcntl)
+def sys_fcntl(k: "Kernel", t: "Task", fd: int, command: int, argument: int) -> int:
+    """fcntl(2). Locks always succeed: they are kept for nobody (one owner)."""
+    file, command = t.files.get(fd), s32(command)
+    if command in (F_DUPFD, F_DUPFD_CLOEXEC):
+        return t.files.dup(fd, command == F_DUPFD_CLOEXEC, s32(argument))
+    if command == F_GETFD:
+        return FD_CLOEXEC if u32(fd) in t.files.cloexec else 0
+    if command == F_SETFD:
+        _set_cloexec(t, fd, bool(argument & FD_CLOEXEC))
+        return 0
+    if command == F_GETFL:
+        return file.flags
+    if isinstance(file, PathFile):
+        raise SysError(EBADF)
+    if command == F_SETFL:
+        file.flags = (file.flags & ~_SETTABLE) | (argument & _SETTABLE)
+        return 0
+    if command in _LOCKS:
+        return _lock(t, file, command, argument)
+    if command in (F_GETPIPE_SZ, F_SETPIPE_SZ):
+        return _pipe_size(file, command, s32(argument))
+    if command in (F_GET_SEALS, F_ADD_SEALS):
+        return _seals(file, command, u32(argument))
+    if command in (F_GETOWN, F_SETOWN, F_GETSIG, F_SETSIG):
+        return 0
+    raise SysError(EINVAL)
+
+
+def _set_cloexec(t: "Task", fd: int, on: bool) -> None:
+    if on:
+        t.files.cloexec.add(u32(fd))
+    else:
+        t.files.cloexec.discard(u32(fd))
+
+
+def _lock(t: "Task", file: File, command: int, address: int) -> int:
+    kind, whence, start, length, pid = unpack_flock(uaccess.read(t.mm, address, FLOCK_SIZE))
+    if kind not in (F_RDLCK, F_WRLCK, F_UNLCK) or not 0 <= whence <= 2:
+        raise SysError(EINVAL)
+    if command in (F_GETLK, F_OFD_GETLK):
+        uaccess.write(t.mm, address, pack_flock(F_UNLCK, whence, start, length, pid))
+    elif (kind == F_RDLCK and not file.can_read) or (kind == F_WRLCK and not file.can_write):
+        raise SysError(EBADF)
+    return 0
+
+
+def _pipe_size(file: File, command: int, size: int) -> int:
+    if not isinstance(file, PipeFile):
+        raise SysError(EBADF)
+    return file.pipe.resize(size) if command == F_SETPIPE_SZ else file.pipe.capacity
+
+
+def _seals(file: File, command: int, seals: int) -> int:
+    inode = file.inode
+    if not isinstance(inode, RegularFile):
+        raise SysError(EINVAL)
+    if command == F_GET_SEALS:
+        return inode.seals
+    if not file.can_write or inode.seals & F_SEAL_SEAL:
+        raise SysError(EPERM)
+    if seals & ~_ALL_SEALS:
+        raise SysError(EINVAL)
+    inode.seals |= seals
+    return 0
+
+
+@syscall(SYS_flock)
+def sys_flock(k: "Kernel", t: "Task", fd: int, operation: int) -> int:
+    """flock(2). Always succeeds, as the other locks."""
+    file_of(t, fd)
+    if u32(operation) & ~LOCK_NB not in (LOCK_SH, LOCK_EX, LOCK_UN):
+        raise SysError(EINVAL)
+    return 0
+
+
+@syscall(SYS_ioctl)
+def sys_ioctl(k: "Kernel", t: "Task", fd: int, request: int, argument: int) -> int:
+    """ioctl(2)."""
+    file, request = file_of(t, fd), u32(request)
+    if request in (FIOCLEX, FIONCLEX):
+        _set_cloexec(t, fd, request == FIOCLEX)
+    elif request == FIONBIO:
+        on = uaccess.read_u32(t.mm, argument)
+        file.flags = file.flags | O_NONBLOCK if on else file.flags & ~O_NONBLOCK
+    elif request == FIONREAD and isinstance(file, RegularOpen):
+        uaccess.write_u32(t.mm, argument, file.inode.size() - file.pos)
+    else:
+        return file.ioctl(t, request, argument)
+    return 0
+
+
+# -- position and length --------------------------------------------------------------------------------
+
+
+@syscall(SYS_lseek)
+def sys_lseek(k: "Kernel", t: "Task", fd: int, offset: int, whence: int) -> int:
+    """lseek(2), with SEEK_DATA and SEEK_HOLE."""
+    return file_of(t, fd).seek(s64(offset), u32(whence))
+
+
+def _regular(t: "Task", fd: int) -> RegularFile:
+    """The inode of a regular file open for writing. Raises SysError EBADF, ESPIPE, ENODEV."""
+    file = file_of(t, fd)
+    if not file.can_write:
+        raise SysError(EBADF)
+    if not isinstance(file.inode, RegularFile):
+        raise SysError(ESPIPE if isinstance(file.inode, Fifo) else ENODEV)
+    return file.inode
+
+
+@syscall(SYS_ftruncate)
+def sys_ftruncate(k: "Kernel", t: "Task", fd: int, length: int) -> int:
+    """ftruncate(2)."""
+    size = s64(length)
+    if size < 0:
+        raise SysError(EINVAL)
+    file = file_of(t, fd)
+    if not file.can_write or not isinstance(file.inode, RegularFile):
+        raise SysError(EINVAL)
+    file.inode.truncate(size)
+    return 0
+
+
+@syscall(SYS_truncate)
+def sys_truncate(k: "Kernel", t: "Task", address: int, length: int) -> int:
+    """truncate(2)."""
+    size = s64(length)
+    if size < 0:
+        raise SysError(EINVAL)
+    inode = k.vfs.lookup(t, read_path(t, address))
+    if isinstance(inode, Directory):
+        raise SysError(EISDIR)
+    require(inode, MAY_WRITE, t.fs)
+    inode.truncate(size)
+    return 0
+
+
+@syscall(SYS_fallocate)
+def sys_fallocate(k: "Kernel", t: "Task", fd: int, mode: int, offset: int, length: int) -> int:
+    """fallocate(2): growing, punching holes, zeroing. Memory is not reserved, only the length changes."""
+    inode = _regular(t, fd)
+    mode, start, size = s32(mode), s64(offset), s64(length)
+    if start < 0 or size <= 0:
+        raise SysError(EINVAL)
+    if start + size > MAX_OFFSET:
+        raise SysError(EFBIG)
+    keep = mode & _FALLOC_KEEP_SIZE
+    if mode & ~_FALLOC_KEEP_SIZE not in (0, _FALLOC_PUNCH_HOLE, _FALLOC_ZERO_RANGE) or (
+        mode & _FALLOC_PUNCH_HOLE and not keep
+    ):
+        raise SysError(EOPNOTSUPP)
+    if mode & ~_FALLOC_KEEP_SIZE:
+        inode.cache.punch(start, start + size)
+        inode.modified()
+    if not keep and start + size > inode.cache.size:
+        inode.truncate(start + size)
+    return 0
+
+
+# -- what has no effect on files in memory --------------------------------------------------------------
+
+
+@syscall(SYS_fsync)
+def sys_fsync(k: "Kernel", t: "Task", fd: int) -> int:
+    """fsync(2): the content is where it will stay."""
+    if isinstance(file_of(t, fd).inode, Fifo):
+        raise SysError(EINVAL)
+    return 0
+
+
+@syscall(SYS_fdatasync)
+def sys_fdatasync(k: "Kernel", t: "Task", fd: int) -> int:
+    """fdatasync(2)."""
+    return sys_fsync(k, t, fd)
+
+
+@syscall(SYS_sync)
+def sys_sync(k: "Kernel", t: "Task") -> int:
+    """sync(2)."""
+    return 0
+
+
+@syscall(SYS_syncfs)
+def sys_syncfs(k: "Kernel", t: "Task", fd: int) -> int:
+    """syncfs(2)."""
+    file_of(t, fd)
+    return 0
+
+
+@syscall(SYS_sync_file_range)
+def sys_sync_file_range(k: "Kernel", t: "Task", fd: int, offset: int, count: int, flags: int) -> int:
+    """sync_file_range(2)."""
+    if isinstance(file_of(t, fd).inode, Fifo):
+        raise SysError(ESPIPE)
+    if s64(offset) < 0 or s64(count) < 0 or u32(flags) & ~7:
+        raise SysError(EINVAL)
+    return 0
+
+
+@syscall(SYS_fadvise64)
+def sys_fadvise64(k: "Kernel", t: "Task", fd: int, offset: int, length: int, advice: int) -> int:
+    """posix_fadvise(2)."""
+    if isinstance(file_of(t, fd).inode, Fifo):
+        raise SysError(ESPIPE)
+    if not 0 <= s32(advice) <= POSIX_FADV_NOREUSE or s64(length) < 0:
+        raise SysError(EINVAL)
+    return 0
+
+
+@syscall(SYS_readahead)
+def sys_readahead(k: "Kernel", t: "Task", fd: int, offset: int, count: int) -> int:
+    """readahead(2)."""
+    file = file_of(t, fd)
+    if not file.can_read:
+        raise SysError(EBADF)
+    if not isinstance(file, RegularOpen):
+        raise SysError(EINVAL)
+    return 0

@@ -1,0 +1,302 @@
+"""read(2), write(2) and their kin: moving bytes between open files and user memory.
+
+A file says how much it can take or give (or that the caller waits), then memory is faulted in for that much, then
+bytes move. A write that waits in the middle keeps its count in `t.restart["done"]`.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from mini_kernel.errors import SysError
+from mini_kernel.fs.file import DirectoryOpen, File, RegularOpen
+from mini_kernel.mm import uaccess
+from mini_kernel.syscalls.args import Iov, gather, read_iov
+from mini_kernel.syscalls.table import s64, syscall
+from mini_kernel.uapi.errno import EBADF, EFAULT, EINVAL, EISDIR, EOPNOTSUPP, EPIPE, ESPIPE
+from mini_kernel.uapi.fcntl import O_APPEND, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOWAIT, RWF_SYNC
+from mini_kernel.uapi.numbers import (
+    SYS_copy_file_range,
+    SYS_pread64,
+    SYS_preadv,
+    SYS_preadv2,
+    SYS_pwrite64,
+    SYS_pwritev,
+    SYS_pwritev2,
+    SYS_read,
+    SYS_readv,
+    SYS_sendfile,
+    SYS_write,
+    SYS_writev,
+)
+from mini_kernel.uapi.signal import SIGPIPE
+from mini_kernel.wait import Block
+from mini_kernel.x86 import TASK_SIZE
+
+if TYPE_CHECKING:
+    from mini_kernel.kernel import Kernel
+    from mini_kernel.task import Task
+
+MAX_RW: Final = 0x7FFF_F000  # Linux MAX_RW_COUNT
+_PIECE: Final = 1 << 20  # bytes sendfile moves at a time
+_RWF_KNOWN: Final = RWF_APPEND | RWF_DSYNC | RWF_HIPRI | RWF_NOWAIT | RWF_SYNC
+
+
+def readable(t: "Task", fd: int) -> File:
+    """The open file of a descriptor, open for reading. Raises SysError(EBADF)."""
+    file = t.files.fds.get(fd) or t.files.get(fd)
+    if not file.can_read:
+        raise SysError(EBADF)
+    return file
+
+
+def writable(t: "Task", fd: int) -> File:
+    """The open file of a descriptor, open for writing. Raises SysError(EBADF)."""
+    file = t.files.fds.get(fd) or t.files.get(fd)
+    if not file.can_write:
+        raise SysError(EBADF)
+    return file
+
+
+def _check_range(buf: int, count: int) -> None:
+    """Linux access_ok and rw_verify_area. Raises SysError EFAULT, EINVAL."""
+    if buf + count > TASK_SIZE:
+        raise SysError(EINVAL if count >> 63 and buf <= TASK_SIZE else EFAULT)
+
+
+def read_file(t: "Task", file: File, iov: Iov, total: int) -> int:
+    """read(2) into buffers of `total` bytes; the count. Raises Block or SysError."""
+    if not total:
+        if isinstance(file, DirectoryOpen):
+            raise SysError(EISDIR)
+        return 0
+    n = file.may_read(total)
+    if not n:
+        return 0
+    return file.read_into(gather(t.mm, iov, 0, n, True))
+
+
+def write_file(t: "Task", file: File, iov: Iov, total: int) -> int:
+    """write(2) of `total` bytes; the count. Raises Block or SysError; a pipe nobody reads sends SIGPIPE."""
+    if file.sink or not total:
+        return total
+    done: int = t.restart.get("done", 0)
+    try:
+        while done < total:
+            n = file.may_write(total - done)
+            taken = file.write_from(gather(t.mm, iov, done, n, False))
+            done += taken
+            if taken < n:
+                break
+    except Block:
+        if done:
+            t.restart["done"] = done
+        raise
+    except SysError as error:
+        if error.errno == EPIPE:
+            t.send_signal(SIGPIPE)
+        if not done:
+            raise
+    return done
+
+
+@syscall(SYS_read)
+def sys_read(k: "Kernel", t: "Task", fd: int, buf: int, count: int) -> int:
+    """read(2)."""
+    file = readable(t, fd)
+    if buf + count > TASK_SIZE:
+        _check_range(buf, count)
+    if not count:
+        return read_file(t, file, [], 0)
+    n = file.may_read(min(count, MAX_RW))
+    if not n:
+        return 0
+    return file.read_into(gather(t.mm, [(buf, n)], 0, n, True))
+
+
+@syscall(SYS_write)
+def sys_write(k: "Kernel", t: "Task", fd: int, buf: int, count: int) -> int:
+    """write(2)."""
+    file = writable(t, fd)
+    if buf + count > TASK_SIZE:
+        _check_range(buf, count)
+    count = min(count, MAX_RW)
+    return write_file(t, file, [(buf, count)], count)
+
+
+@syscall(SYS_readv)
+def sys_readv(k: "Kernel", t: "Task", fd: int, vec: int, count: int) -> int:
+    """readv(2)."""
+    file = readable(t, fd)
+    iov, total = read_iov(t, vec, count)
+    return read_file(t, file, iov, min(total, MAX_RW))
+
+
+@syscall(SYS_writev)
+def sys_writev(k: "Kernel", t: "Task", fd: int, vec: int, count: int) -> int:
+    """writev(2)."""
+    file = writable(t, fd)
+    iov, total = read_iov(t, vec, count)
+    return write_file(t, file, iov, min(total, MAX_RW))
+
+
+# -- at a position --------------------------------------------------------------------------------------
+
+
+def _read_at(t: "Task", file: File, iov: Iov, total: int, offset: int) -> int:
+    n = file.readable_at(total, offset)
+    if not n:
+        return 0
+    return file.read_at(gather(t.mm, iov, 0, n, True), offset)
+
+
+def _write_at(t: "Task", file: File, iov: Iov, total: int, offset: int) -> int:
+    if file.sink:
+        return total
+    if not isinstance(file, RegularOpen):
+        return file.write_at([], offset)
+    if not total:
+        return 0
+    return file.write_at(gather(t.mm, iov, 0, total, False), offset)
+
+
+def _position(offset: int) -> int:
+    offset = s64(offset)
+    if offset < 0:
+        raise SysError(EINVAL)
+    return offset
+
+
+@syscall(SYS_pread64)
+def sys_pread64(k: "Kernel", t: "Task", fd: int, buf: int, count: int, offset: int) -> int:
+    """pread(2)."""
+    offset = _position(offset)
+    file = readable(t, fd)
+    count = min(count, MAX_RW)
+    return _read_at(t, file, [(buf, count)], count, offset)
+
+
+@syscall(SYS_pwrite64)
+def sys_pwrite64(k: "Kernel", t: "Task", fd: int, buf: int, count: int, offset: int) -> int:
+    """pwrite(2)."""
+    offset = _position(offset)
+    file = writable(t, fd)
+    count = min(count, MAX_RW)
+    return _write_at(t, file, [(buf, count)], count, offset)
+
+
+@syscall(SYS_preadv)
+def sys_preadv(k: "Kernel", t: "Task", fd: int, vec: int, count: int, low: int, high: int) -> int:
+    """preadv(2); the offset is all in `low` on 64-bit machines."""
+    offset = _position(low)
+    file = readable(t, fd)
+    iov, total = read_iov(t, vec, count)
+    return _read_at(t, file, iov, min(total, MAX_RW), offset)
+
+
+@syscall(SYS_pwritev)
+def sys_pwritev(k: "Kernel", t: "Task", fd: int, vec: int, count: int, low: int, high: int) -> int:
+    """pwritev(2)."""
+    offset = _position(low)
+    file = writable(t, fd)
+    iov, total = read_iov(t, vec, count)
+    return _write_at(t, file, iov, min(total, MAX_RW), offset)
+
+
+@syscall(SYS_preadv2)
+def sys_preadv2(k: "Kernel", t: "Task", fd: int, vec: int, count: int, low: int, high: int, flags: int) -> int:
+    """preadv2(2): offset -1 is the file's own position."""
+    if flags & ~_RWF_KNOWN:
+        raise SysError(EOPNOTSUPP)
+    if s64(low) == -1:
+        return sys_readv(k, t, fd, vec, count)
+    return sys_preadv(k, t, fd, vec, count, low, high)
+
+
+@syscall(SYS_pwritev2)
+def sys_pwritev2(k: "Kernel", t: "Task", fd: int, vec: int, count: int, low: int, high: int, flags: int) -> int:
+    """pwritev2(2): offset -1 is the file's own position; RWF_APPEND writes at the end and leaves it."""
+    if flags & ~_RWF_KNOWN:
+        raise SysError(EOPNOTSUPP)
+    if flags & RWF_APPEND:
+        file = writable(t, fd)
+        iov, total = read_iov(t, vec, count)
+        return _write_at(t, file, iov, min(total, MAX_RW), file.inode.size())
+    if s64(low) == -1:
+        return sys_writev(k, t, fd, vec, count)
+    return sys_pwritev(k, t, fd, vec, count, low, high)
+
+
+# -- from file to file ----------------------------------------------------------------------------------
+
+
+def _transfer(t: "Task", source: RegularOpen, target: File, offset: int, count: int) -> int:
+    """Move up to `count` bytes from `offset` of a regular file to where `target` stands; how many."""
+    done = 0
+    try:
+        while done < count:
+            n = source.readable_at(min(count - done, _PIECE), offset + done)
+            n = target.may_write(n) if n else 0
+            if not n:
+                break
+            data = source.inode.cache.read(offset + done, n)
+            taken = len(data) if target.sink else target.write_from([memoryview(data)])
+            done += taken
+            if taken < n:
+                break
+    except Block:
+        if not done:
+            raise
+    except SysError as error:
+        if error.errno == EPIPE:
+            t.send_signal(SIGPIPE)
+        if not done:
+            raise
+    return done
+
+
+@syscall(SYS_sendfile)
+def sys_sendfile(k: "Kernel", t: "Task", out_fd: int, in_fd: int, offset: int, count: int) -> int:
+    """sendfile(2) from a regular file; `offset` points to the position to use, or is NULL for the file's own."""
+    source, target = readable(t, in_fd), writable(t, out_fd)
+    if not isinstance(source, RegularOpen):
+        raise SysError(ESPIPE if offset else EINVAL)
+    if target.flags & O_APPEND:
+        raise SysError(EINVAL)
+    start = _position(uaccess.read_u64(t.mm, offset)) if offset else source.pos
+    done = _transfer(t, source, target, start, min(count, MAX_RW))
+    if offset:
+        uaccess.write_u64(t.mm, offset, start + done)
+    else:
+        source.pos = start + done
+    return done
+
+
+@syscall(SYS_copy_file_range)
+def sys_copy_file_range(
+    k: "Kernel", t: "Task", in_fd: int, in_offset: int, out_fd: int, out_offset: int, count: int, flags: int
+) -> int:
+    """copy_file_range(2) between regular files; the offsets point to positions or are NULL."""
+    source, target = readable(t, in_fd), writable(t, out_fd)
+    if not isinstance(source, RegularOpen) or not isinstance(target, RegularOpen):
+        raise SysError(EISDIR if isinstance(source, DirectoryOpen) or isinstance(target, DirectoryOpen) else EINVAL)
+    if flags:
+        raise SysError(EINVAL)
+    if target.flags & O_APPEND:
+        raise SysError(EBADF)
+    start = _position(uaccess.read_u64(t.mm, in_offset)) if in_offset else source.pos
+    to = _position(uaccess.read_u64(t.mm, out_offset)) if out_offset else target.pos
+    count = source.readable_at(min(count, MAX_RW), start)
+    if source.inode is target.inode and start < to + count and to < start + count:
+        raise SysError(EINVAL)
+    done = 0
+    while done < count:
+        data = source.inode.cache.read(start + done, min(count - done, _PIECE))
+        taken = target.write_at([memoryview(data)], to + done)
+        done += taken
+        if taken < len(data):
+            break
+    for file, pointer, position in ((source, in_offset, start), (target, out_offset, to)):
+        if pointer:
+            uaccess.write_u64(t.mm, pointer, position + done)
+        else:
+            file.pos = position + done
+    return done

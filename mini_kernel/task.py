@@ -1,0 +1,272 @@
+"""Tasks and processes. A Task is what the scheduler runs (a thread); a Process is a thread group (getpid(2)).
+
+Invariant: `task.cpu_state` is the task's user state exactly while another task's is in the CPU.
+Invariant: a task in WAITING has the call to issue again in `call` and sits on the queues in `waiting_on`.
+"""
+
+from collections import deque
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from mini_kernel.fs.fdtable import FdTable
+from mini_kernel.fs.path import FsContext
+from mini_kernel.ledger import Ledger
+from mini_kernel.mm.mm import Mm
+from mini_kernel.uapi.resource import RLIM_INFINITY, RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_SIGPENDING
+from mini_kernel.uapi.signal import (
+    SA_NOCLDWAIT,
+    SI_USER,
+    SIG_DFL,
+    SIG_IGN,
+    SIGCHLD,
+    SIGCONT,
+    SIGKILL,
+    SIGSTOP,
+    SIGTSTP,
+    SIGTTIN,
+    SIGTTOU,
+    SIGURG,
+    SIGWINCH,
+)
+from mini_kernel.wait import WaitQueue
+
+IGNORED_BY_DEFAULT = frozenset((SIGCHLD, SIGCONT, SIGURG, SIGWINCH))
+STOPS_BY_DEFAULT = frozenset((SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU))
+UNBLOCKABLE = 1 << SIGKILL - 1 | 1 << SIGSTOP - 1
+
+
+class State(IntEnum):
+    """What a task is doing."""
+
+    RUNNABLE = 0
+    WAITING = 1
+    STOPPED = 2
+    DEAD = 3
+
+
+class SigInfo(NamedTuple):
+    """A signal on its way, with what siginfo_t says about it."""
+
+    signo: int
+    code: int = SI_USER
+    pid: int = 0
+    uid: int = 0
+    value: int = 0  # si_value, or si_status of a child
+    address: int = 0  # si_addr of a fault
+
+
+class SigAction(NamedTuple):
+    """What rt_sigaction(2) set."""
+
+    handler: int = SIG_DFL
+    flags: int = 0
+    restorer: int = 0
+    mask: int = 0
+
+
+DEFAULT_ACTION = SigAction()
+
+
+def bit(signo: int) -> int:
+    """A signal's bit in a mask."""
+    return 1 << signo - 1
+
+
+class Process:
+    """What the threads of one process share (Linux signal_struct and sighand_struct)."""
+
+    def __init__(self, tgid: int, parent: "Process | None", pgid: int, sid: int) -> None:
+        self.tgid = tgid
+        self.parent = parent
+        self.pgid = pgid
+        self.sid = sid
+        self.children: list[Process] = []
+        self.tasks: list[Task] = []
+        self.actions: dict[int, SigAction] = {}
+        self.pending: list[SigInfo] = []
+        self.exit_status: int | None = None  # as wait4 reports it, once it is a zombie
+        self.exiting: int | None = None  # exit_group's status, while threads are still leaving
+        self.exit_signal = SIGCHLD
+        self.stop_signal = 0  # stopped by this, not yet waited for
+        self.stopped = False
+        self.continued = False  # continued, not yet waited for
+        self.child_events = WaitQueue()
+        self.ledger = Ledger()
+        self.children_ledger = Ledger()
+        self.name = ""
+        self.rlimits: dict[int, tuple[int, int]] = {
+            RLIMIT_CORE: (0, RLIM_INFINITY),
+            RLIMIT_NOFILE: (1024, 1 << 20),
+            RLIMIT_NPROC: (4096, 4096),
+            RLIMIT_SIGPENDING: (4096, 4096),
+        }
+
+    @property
+    def zombie(self) -> bool:
+        """True once dead and not yet waited for."""
+        return self.exit_status is not None
+
+    def action(self, signo: int) -> SigAction:
+        """What happens on a signal."""
+        return self.actions.get(signo, DEFAULT_ACTION)
+
+    def ignores(self, signo: int) -> bool:
+        """True if the signal has no effect on this process."""
+        handler = self.action(signo).handler
+        return handler == SIG_IGN or (handler == SIG_DFL and signo in IGNORED_BY_DEFAULT)
+
+    def reaps_itself(self) -> bool:
+        """True if children of this process leave no zombie (SIGCHLD ignored, or SA_NOCLDWAIT)."""
+        action = self.action(SIGCHLD)
+        return action.handler == SIG_IGN or bool(action.flags & SA_NOCLDWAIT)
+
+
+class RunQueue:
+    """Tasks that can run, in the order they will."""
+
+    def __init__(self) -> None:
+        self.tasks: deque[Task] = deque()
+
+
+class Task:
+    """One thread of execution."""
+
+    def __init__(
+        self, tid: int, process: Process, mm: Mm | None, files: FdTable, fs: FsContext, run_queue: RunQueue
+    ) -> None:
+        self.tid = tid
+        self.process = process
+        self.user_mm = mm
+        self.files = files
+        self.fs = fs
+        self.run_queue = run_queue
+        self.state = State.RUNNABLE
+        self.cpu_state = b""
+        self.name = ""
+        self.exe_path = b""
+        self.blocked = 0  # signal mask
+        self.saved_mask: int | None = None  # to restore once a handler's frame is built (rt_sigsuspend)
+        self.pending: list[SigInfo] = []
+        self.attention = False  # look at signals and state before the next return to user mode
+        self.altstack = (0, 2, 0)  # ss_sp, ss_flags (SS_DISABLE), ss_size
+        self.restart: dict[str, Any] = {}
+        self.call: tuple[int, tuple[int, ...]] | None = None  # the system call to issue again
+        self.interrupted: tuple[int, tuple[int, ...]] | None = None  # the one a signal cut short
+        self.waiting_on: tuple[WaitQueue, ...] = ()
+        self.deadline_ns: int | None = None
+        self.vfork_done: WaitQueue | None = None  # woken when this child has let go of its parent's memory
+        self.set_child_tid = 0
+        self.clear_child_tid = 0
+        process.tasks.append(self)
+
+    # -- what other modules ask ---------------------------------------------------------------------
+
+    @property
+    def mm(self) -> Mm:
+        """The address space. Precondition: the task is alive."""
+        assert self.user_mm is not None
+        return self.user_mm
+
+    @property
+    def tgid(self) -> int:
+        """Process id."""
+        return self.process.tgid
+
+    @property
+    def pgid(self) -> int:
+        """Process group."""
+        return self.process.pgid
+
+    @property
+    def sid(self) -> int:
+        """Session."""
+        return self.process.sid
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where this task's costs are counted."""
+        return self.process.ledger
+
+    @property
+    def alive(self) -> bool:
+        """True until it has exited."""
+        return self.state is not State.DEAD
+
+    # -- waiting ------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """End a wait: leave all queues and become runnable."""
+        if self.state is not State.WAITING:
+            return
+        self.leave_queues()
+        self.state = State.RUNNABLE
+        self.run_queue.tasks.append(self)
+
+    def leave_queues(self) -> None:
+        """Stop waiting on anything."""
+        for queue in self.waiting_on:
+            queue.discard(self)
+        self.waiting_on = ()
+        self.deadline_ns = None
+
+    # -- signals ------------------------------------------------------------------------------------
+
+    def deliverable(self) -> bool:
+        """True if some pending signal is not blocked."""
+        return any(not self.blocked & bit(i.signo) for i in self.pending) or any(
+            not self.blocked & bit(i.signo) for i in self.process.pending
+        )
+
+    def send_signal(self, signo: int, code: int = SI_USER) -> None:
+        """Post a signal to this very thread."""
+        post(self, SigInfo(signo, code, self.tgid), self.pending)
+
+
+def post(task: Task, info: SigInfo, pending: list[SigInfo]) -> None:
+    """Queue a signal on `pending` (the thread's or its process's) unless ignored, and wake who will take it."""
+    process = task.process
+    _continue_or_unstop(process, info.signo)
+    if process.ignores(info.signo) and not task.blocked & bit(info.signo):
+        return
+    if info.signo < 32 and any(p.signo == info.signo for p in pending):
+        return  # standard signals do not queue
+    pending.append(info)
+    for candidate in (task, *process.tasks):
+        if candidate.alive and not candidate.blocked & bit(info.signo):
+            candidate.attention = True
+            candidate.wake()
+            if pending is task.pending or info.signo != SIGKILL:
+                return
+
+
+def _continue_or_unstop(process: Process, signo: int) -> None:
+    """SIGCONT and SIGKILL start stopped tasks; SIGCONT and stop signals cancel each other."""
+    if signo == SIGCONT:
+        _discard(process, STOPS_BY_DEFAULT)
+    elif signo in STOPS_BY_DEFAULT:
+        _discard(process, frozenset((SIGCONT,)))
+    if signo not in (SIGCONT, SIGKILL) or not process.stopped:
+        return
+    process.stopped = False
+    process.stop_signal = 0
+    process.continued = signo == SIGCONT
+    for task in process.tasks:
+        if task.state is State.STOPPED:
+            task.state = State.RUNNABLE
+            task.run_queue.tasks.append(task)
+    if process.parent is not None:
+        process.parent.child_events.wake()
+
+
+def _discard(process: Process, signals: frozenset[int]) -> None:
+    for pending in (process.pending, *(t.pending for t in process.tasks)):
+        pending[:] = [p for p in pending if p.signo not in signals]
+
+
+def send_to_process(process: Process, info: SigInfo) -> None:
+    """Post a signal to a process: any thread that does not block it takes it (kill(2))."""
+    alive = [t for t in process.tasks if t.alive]
+    if not alive or process.zombie:
+        return
+    willing = [t for t in alive if not t.blocked & bit(info.signo)]
+    post((willing or alive)[0], info, process.pending)

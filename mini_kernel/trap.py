@@ -1,0 +1,373 @@
+"""Entries from user mode: system calls, exceptions, the clock tick, and the way back.
+
+The one place where SysError becomes -errno and an exception becomes a signal (Linux entry_64.S, traps.c, fault.c).
+"""
+
+from collections.abc import Callable
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from mini_kernel import process, signal
+from mini_kernel.errors import SysError
+from mini_kernel.mm import fault, uaccess
+from mini_kernel.report import record_fault
+from mini_kernel.signal import TrapInfo
+from mini_kernel.syscalls.table import TABLE
+from mini_kernel.task import SigInfo, State, Task
+from mini_kernel.uapi.errno import EINTR, ENOSYS
+from mini_kernel.uapi.numbers import (
+    SYS_clock_nanosleep,
+    SYS_epoll_pwait,
+    SYS_epoll_wait,
+    SYS_nanosleep,
+    SYS_pause,
+    SYS_poll,
+    SYS_ppoll,
+    SYS_pselect6,
+    SYS_restart_syscall,
+    SYS_rt_sigsuspend,
+    SYS_rt_sigtimedwait,
+    SYS_select,
+)
+from mini_kernel.uapi.signal import (
+    BUS_ADRALN,
+    FPE_FLTINV,
+    FPE_INTDIV,
+    ILL_ILLOPN,
+    SA_RESTART,
+    SEGV_MAPERR,
+    SI_KERNEL,
+    SIG_DFL,
+    SIG_IGN,
+    SIGBUS,
+    SIGFPE,
+    SIGILL,
+    SIGKILL,
+    SIGSEGV,
+    SIGTRAP,
+    TRAP_TRACE,
+)
+from mini_kernel.wait import Block
+from mini_kernel.x86 import (
+    R8,
+    R9,
+    R10,
+    RAX,
+    RCX,
+    RDI,
+    RDX,
+    RIP,
+    RSI,
+    TASK_SIZE,
+    U64,
+    VEC_AC,
+    VEC_BP,
+    VEC_DB,
+    VEC_DE,
+    VEC_GP,
+    VEC_MF,
+    VEC_NP,
+    VEC_PF,
+    VEC_SS,
+    VEC_UD,
+    VEC_XM,
+)
+
+if TYPE_CHECKING:
+    from mini_kernel.kernel import Kernel
+
+_REGISTERS: Final = (RDI, RSI, RDX, R10, R8, R9)
+_NO_ARGUMENTS: Final[tuple[int, ...]] = ()
+
+
+def _one(regs: Any) -> tuple[int, ...]:
+    return (regs[RDI],)
+
+
+def _none(_regs: Any) -> tuple[int, ...]:
+    return _NO_ARGUMENTS
+
+
+#: By arity: reads that many argument registers in one call.
+ARGUMENTS: Final[tuple[Callable[[Any], tuple[int, ...]], ...]] = (
+    _none,
+    _one,
+    *(itemgetter(*_REGISTERS[:n]) for n in range(2, 7)),
+)
+
+#: Calls that a handler always interrupts, SA_RESTART or not (signal(7)).
+NEVER_RESTARTED: Final = frozenset((
+    SYS_nanosleep, SYS_clock_nanosleep, SYS_pause, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6,
+    SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_epoll_wait, SYS_epoll_pwait, SYS_restart_syscall,
+))  # fmt: skip
+
+#: vector -> (signal, si_code, si_addr is RIP), as Linux's traps.c sends them.
+_TRAP_SIGNALS: Final = {
+    VEC_DE: (SIGFPE, FPE_INTDIV, True),
+    VEC_DB: (SIGTRAP, TRAP_TRACE, True),
+    VEC_BP: (SIGTRAP, SI_KERNEL, False),
+    VEC_UD: (SIGILL, ILL_ILLOPN, True),
+    VEC_NP: (SIGBUS, SI_KERNEL, False),
+    VEC_SS: (SIGBUS, SI_KERNEL, False),
+    VEC_GP: (SIGSEGV, SI_KERNEL, False),
+    VEC_MF: (SIGFPE, FPE_FLTINV, True),
+    VEC_AC: (SIGBUS, BUS_ADRALN, False),
+    VEC_XM: (SIGFPE, FPE_FLTINV, True),
+}
+IA32_SYSCALL: Final = 0x80
+
+
+class Traps:
+    """The trap handler of one kernel (hw.TrapHandler)."""
+
+    def __init__(self, k: "Kernel") -> None:
+        self.k = k
+
+    # -- system calls -------------------------------------------------------------------------------
+
+    def syscall(self) -> None:
+        """`syscall` from user mode."""
+        k = self.k
+        task = k.sched.current
+        assert task is not None
+        regs = k.cpu.regs
+        number = regs[RAX]
+        task.process.ledger.syscalls[number] += 1
+        entry = TABLE.get(number)
+        if entry is None:
+            self._unknown(task, number)
+        else:
+            arguments = ARGUMENTS[entry.arity](regs)
+            if k.observer:
+                k.observer.syscall_enter(task, number, arguments)
+            try:
+                result = entry.handler(k, task, *arguments)
+            except SysError as error:
+                result = -error.errno
+            except Block as block:
+                self._wait(task, block, number, arguments)
+                return
+            self._return(task, number, arguments, result)
+        if k.checking:
+            k.check()
+        if task.attention or k.sched.current is not task:
+            self.dispatch()
+
+    def _unknown(self, task: Task, number: int) -> None:
+        """No such call: -ENOSYS, counted and named in the ledger."""
+        task.ledger.unknown[number] += 1
+        arguments: tuple[int, ...] = ARGUMENTS[6](self.k.cpu.regs)
+        if self.k.observer:
+            self.k.observer.syscall_enter(task, number, arguments)
+        self._return(task, number, arguments, -ENOSYS)
+
+    def _return(self, task: Task, number: int, arguments: tuple[int, ...], result: int) -> None:
+        """Hand the result over, unless the caller is gone."""
+        if task.state is State.DEAD:
+            return
+        self.k.cpu.regs[RAX] = result & U64
+        if task.restart:
+            task.restart.clear()
+        if self.k.observer:
+            self.k.observer.syscall_exit(task, number, arguments, result)
+
+    def _wait(self, task: Task, block: Block, number: int, arguments: tuple[int, ...]) -> None:
+        """The call cannot finish now: sleep, unless a signal is there to interrupt it."""
+        k = self.k
+        if task.deliverable():
+            task.interrupted = number, arguments
+            task.attention = True
+        else:
+            if k.observer and task.call is None:
+                k.observer.syscall_wait(task, number)
+            k.sched.park(task, block, number, arguments)
+        if k.checking:
+            k.check()
+        self.dispatch()
+
+    def _retry(self, task: Task) -> bool:
+        """Issue a call again after its wait; False if it waits on or the task is gone."""
+        assert task.call is not None
+        number, arguments = task.call
+        k = self.k
+        try:
+            result = TABLE[number].handler(k, task, *arguments)
+        except SysError as error:
+            result = -error.errno
+        except Block as block:
+            if task.deliverable():
+                task.call = None
+                task.interrupted = number, arguments
+                task.attention = True
+                return True
+            k.sched.park(task, block, number, arguments)
+            return False
+        task.call = None
+        self._return(task, number, arguments, result)
+        return task.state is State.RUNNABLE
+
+    # -- choosing who goes on -----------------------------------------------------------------------
+
+    def dispatch(self) -> None:
+        """Bring some task to the point where it can return to user mode, or stop the machine."""
+        k = self.k
+        sched = k.sched
+        while True:
+            task = sched.pick()
+            if task is None:
+                if not self._idle():
+                    k.finish()
+                    return
+                continue
+            sched.switch_to(task)
+            if task.call is not None and not signal.is_killed(task) and not self._retry(task):
+                continue
+            if task.attention:
+                self._attend(task)
+                continue
+            return
+
+    def _idle(self) -> bool:
+        """Nobody can run: jump to the next deadline. False if there is none."""
+        deadline = self.k.sched.next_deadline()
+        if deadline is None:
+            return False
+        self.k.clock.advance_to(deadline)
+        self.k.sched.wake_sleepers()
+        return True
+
+    def tick(self) -> None:
+        """The time slice is over: the next in the queue runs."""
+        k = self.k
+        k.sched.wake_sleepers()
+        if k.sched.run_queue.tasks:
+            k.sched.yield_cpu()
+        if k.checking:
+            k.check()
+        self.dispatch()
+
+    # -- signals ------------------------------------------------------------------------------------
+
+    def _attend(self, task: Task) -> None:
+        """Deliver every signal that is due."""
+        task.attention = False
+        while task.state is State.RUNNABLE:
+            info = signal.take(task)
+            if info is None:
+                break
+            self._deliver(task, info)
+        if task.state is not State.RUNNABLE:
+            return
+        if task.saved_mask is not None:
+            mask, task.saved_mask = task.saved_mask, None
+            signal.set_mask(task, mask)
+        if task.interrupted is not None:
+            task.call, task.interrupted = task.interrupted, None
+
+    def _deliver(self, task: Task, info: SigInfo) -> None:
+        k = self.k
+        action = task.process.action(info.signo)
+        if info.signo == SIGKILL:
+            action = signal.SigAction()
+        if action.handler == SIG_IGN or (action.handler == SIG_DFL and signal.default_action(info.signo) == "ignore"):
+            return
+        task.ledger.signals[info.signo] += 1
+        if k.observer:
+            k.observer.signal(task, info)
+        if action.handler == SIG_DFL:
+            if signal.default_action(info.signo) == "stop":
+                process.stop_process(k, task.process, info.signo)
+            else:
+                process.exit_group(k, task.process, info.signo)
+            return
+        self._cut_short(task, bool(action.flags & SA_RESTART))
+        try:
+            signal.push_frame(k.cpu, task, action, info, k.last_trap)
+        except SysError:
+            task.process.actions.pop(SIGSEGV, None)
+            signal.force(task, SigInfo(SIGSEGV, SI_KERNEL))
+
+    def _cut_short(self, task: Task, restart: bool) -> None:
+        """A handler runs in the middle of a call: the call fails with EINTR, or begins again afterwards."""
+        if task.interrupted is None:
+            return
+        (number, arguments), task.interrupted = task.interrupted, None
+        regs = self.k.cpu.regs
+        done = task.restart.get("done", 0)
+        if done:
+            self._return(task, number, arguments, done)
+        elif restart and number not in NEVER_RESTARTED:
+            regs[RAX] = number
+            regs[RIP] -= 2
+            task.restart.clear()
+        else:
+            self.k.interrupted(task, number, arguments)
+            self._return(task, number, arguments, -EINTR)
+
+    # -- exceptions ---------------------------------------------------------------------------------
+
+    def exception(self, vector: int, error: int, cr2: int) -> None:
+        """A processor exception in user mode."""
+        k = self.k
+        task = k.sched.current
+        assert task is not None
+        if vector == VEC_PF:
+            self._page_fault(task, error, cr2)
+        elif vector == VEC_GP and self._emulated(task):
+            return
+        elif vector == IA32_SYSCALL:
+            task.ledger.unknown[-IA32_SYSCALL] += 1
+            k.cpu.regs[RAX] = -ENOSYS & U64
+        else:
+            signo, code, at_rip = _TRAP_SIGNALS.get(vector, (SIGSEGV, SI_KERNEL, False))
+            self._fault_signal(
+                task, SigInfo(signo, code, address=k.cpu.regs[RIP] if at_rip else 0), vector, error, 0, ""
+            )
+        if k.checking:
+            k.check()
+        if task.attention:
+            self.dispatch()
+
+    def _page_fault(self, task: Task, error: int, cr2: int) -> None:
+        """Repair the access, or send the signal that says why not."""
+        try:
+            if cr2 >= TASK_SIZE:
+                raise fault.BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the address is not the user's")
+            kind = fault.handle(task.mm, cr2, error)
+        except fault.BadAccess as bad:
+            task.process.ledger.faults[bad.fault_class] += 1
+            info = SigInfo(bad.signal, bad.code, address=cr2)
+            self._fault_signal(task, info, VEC_PF, error, cr2, bad.reason)
+            kind = bad.fault_class
+        else:
+            task.process.ledger.faults[kind] += 1
+        if self.k.observer:
+            self.k.observer.fault(task, cr2, error, kind)
+
+    def _fault_signal(self, task: Task, info: SigInfo, vector: int, error: int, cr2: int, reason: str) -> None:
+        """Force the signal of an exception; if it will kill, keep a record for the fault report."""
+        k = self.k
+        k.last_trap = TrapInfo(vector, error, cr2)
+        handled = signal.is_handled(task, info.signo) and not task.blocked & 1 << info.signo - 1
+        if not handled:
+            k.records.append(record_fault(k, task, info, vector, error, reason))
+        if info.signo == SIGKILL:
+            task.send_signal(SIGKILL, SI_KERNEL)
+        else:
+            signal.force(task, info)
+
+    def _emulated(self, task: Task) -> bool:
+        """rdtsc and rdtscp trap (CR4.TSD) so that they read the virtual clock."""
+        regs = self.k.cpu.regs
+        code = uaccess.probe(task.mm, regs[RIP], 3)
+        if code[:2] == b"\x0f\x31":
+            length = 2
+        elif code == b"\x0f\x01\xf9":
+            length = 3
+            regs[RCX] = 0  # TSC_AUX: CPU 0
+        else:
+            return False
+        tsc = self.k.clock.tsc()
+        regs[RAX], regs[RDX] = tsc & 0xFFFF_FFFF, tsc >> 32
+        regs[RIP] += length
+        return True

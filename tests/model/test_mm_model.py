@@ -1,0 +1,213 @@
+"""Random sequences of memory operations over up to four address spaces agree with a dict of bytes (I1-I10)."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+import mini_kernel.mm.fault
+import mini_kernel.mm.mm
+from mini_kernel.uapi import mman
+from mm_helpers import PAGE
+from mm_world import EDGE, GUARD_PAGES, HEAP, PLACES, Space, World
+
+SPACE = st.integers(0, 3)
+AT = st.integers(0, 119)
+COUNT = st.sampled_from([1, 1, 1, 2, 2, 3, 4, 5, 8, 513, 520])
+FEW = st.integers(1, 4)
+PROT = st.sampled_from([3, 3, 3, 1, 0, 2, 4, 5, 7])
+MOVE = st.sampled_from([1, 1, 1, 3, 3, 3, 5, 7, 0, 2, 4])
+VALUE = st.integers(1, 255)
+FIXED = st.sampled_from([mman.MAP_FIXED, mman.MAP_FIXED, 0, mman.MAP_FIXED_NOREPLACE])
+EXTRA = st.sampled_from([0, 0, 0, mman.MAP_POPULATE, mman.MAP_LOCKED, mman.MAP_NORESERVE])
+SHARING = st.sampled_from([mman.MAP_PRIVATE, mman.MAP_SHARED])
+ADVICE = st.sampled_from(
+    [
+        mman.MADV_DONTNEED,
+        mman.MADV_DONTNEED,
+        mman.MADV_DONTNEED_LOCKED,
+        mman.MADV_FREE,
+        mman.MADV_REMOVE,
+        mman.MADV_DONTFORK,
+        mman.MADV_DOFORK,
+        mman.MADV_WIPEONFORK,
+        mman.MADV_KEEPONFORK,
+        mman.MADV_POPULATE_READ,
+        mman.MADV_POPULATE_WRITE,
+        mman.MADV_SEQUENTIAL,
+    ]
+)
+
+
+class MemoryMachine(RuleBasedStateMachine):
+    """Each rule is one system call or access; `World` runs it twice and `verify` compares."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        for module in (mini_kernel.mm.mm, mini_kernel.mm.fault):
+            self.patch.setattr(module, "STACK_GUARD_GAP", GUARD_PAGES * PAGE)
+        self.world = World()
+
+    @initialize(prot=st.sampled_from([3, 3, 1]), big=st.booleans())
+    def boot(self, prot: int, big: bool) -> None:
+        """Something of everything, on both sides of both boundaries."""
+        s, fixed = self.world.spaces[0], mman.MAP_FIXED
+        self.world.mmap(s, EDGE - 3, 515 if big else 5, 3, mman.MAP_PRIVATE | fixed)
+        self.world.mmap(s, EDGE + 1, 2, prot, mman.MAP_PRIVATE | fixed, 0, 1)
+        self.world.mmap(s, EDGE + 510, 3, 3, mman.MAP_SHARED | fixed)
+        self.world.mmap(s, EDGE + 508, 2, 3, mman.MAP_SHARED | fixed, 0, 0)
+        self.world.file_write(0, 1, 99)
+
+    def space(self, k: int) -> Space:
+        return self.world.spaces[k % len(self.world.spaces)]
+
+    def at(self, s: Space, k: int) -> int:
+        """A page number: one of the interesting ones, three times out of four one where something is mapped."""
+        mapped = [n for n in PLACES if n in s.pages] + [v.start // PAGE for v in s.mm.vmas]
+        places = mapped if k % 4 and mapped else PLACES
+        return places[k // 4 % len(places)]
+
+    @rule(k=SPACE, at=AT, n=COUNT, prot=PROT, sharing=SHARING, fixed=FIXED, extra=EXTRA)
+    def mmap_anonymous(self, k: int, at: int, n: int, prot: int, sharing: int, fixed: int, extra: int) -> None:
+        s = self.space(k)
+        self.world.mmap(s, self.at(s, at), n, prot, sharing | fixed | extra)
+
+    @rule(k=SPACE, at=AT, n=FEW, prot=PROT, sharing=SHARING, fixed=FIXED, extra=EXTRA, file=st.integers(0, 1), off=FEW)
+    def mmap_file(self, k: int, at: int, n: int, prot: int, sharing: int, fixed: int, extra: int, **where: int) -> None:
+        s = self.space(k)
+        self.world.mmap(s, self.at(s, at), n, prot, sharing | fixed | extra, where["file"], where["off"] - 1)
+
+    @rule(k=SPACE, n=FEW)
+    def mmap_anywhere(self, k: int, n: int) -> None:
+        self.world.mmap(self.space(k), 0, n, 3, mman.MAP_PRIVATE)
+
+    @rule(k=SPACE, at=AT, n=FEW, prot=PROT, file=st.sampled_from([None, None, None, 0]), sharing=SHARING)
+    def mmap_stack(self, k: int, at: int, n: int, prot: int, file: int | None, sharing: int) -> None:
+        s = self.space(k)
+        sharing = mman.MAP_PRIVATE if file is None and n > 1 else sharing
+        self.world.mmap(s, self.at(s, at), n, prot, sharing | mman.MAP_FIXED | mman.MAP_GROWSDOWN, file)
+
+    @rule(k=SPACE, at=AT, n=COUNT)
+    def munmap(self, k: int, at: int, n: int) -> None:
+        s = self.space(k)
+        self.world.munmap(s, self.at(s, at), n)
+
+    @rule(k=SPACE, at=AT, n=COUNT, prot=PROT)
+    def mprotect(self, k: int, at: int, n: int, prot: int) -> None:
+        s = self.space(k)
+        self.world.mprotect(s, self.at(s, at), n, prot)
+
+    @rule(k=SPACE, old=AT, new=AT, old_n=st.integers(0, 4), new_n=COUNT, same=st.booleans(), flags=MOVE)
+    def mremap(self, k: int, old: int, new: int, old_n: int, new_n: int, same: bool, flags: int) -> None:
+        s = self.space(k)
+        new_n = max(1, old_n) if same else new_n
+        self.world.mremap(s, self.at(s, old), old_n, new_n, flags, self.at(s, new))
+
+    @rule(k=SPACE, old=AT, new=AT, n=COUNT, flags=st.sampled_from([3, 3, 5, 7]))
+    def mremap_big(self, k: int, old: int, new: int, n: int, flags: int) -> None:
+        s = self.space(k)
+        self.world.mremap(s, self.at(s, old), n, n, flags, self.at(s, new))
+
+    @rule(k=SPACE, at=AT, n=COUNT, advice=ADVICE)
+    def madvise(self, k: int, at: int, n: int, advice: int) -> None:
+        s = self.space(k)
+        self.world.madvise(s, self.at(s, at), n, advice)
+
+    @rule(k=SPACE, at=AT, n=COUNT, on_fault=st.booleans())
+    def mlock(self, k: int, at: int, n: int, on_fault: bool) -> None:
+        s = self.space(k)
+        self.world.mlock(s, self.at(s, at), n, on_fault)
+
+    @rule(k=SPACE, at=AT, n=COUNT)
+    def munlock(self, k: int, at: int, n: int) -> None:
+        s = self.space(k)
+        self.world.munlock(s, self.at(s, at), n)
+
+    @rule(k=SPACE, flags=st.sampled_from([1, 2, 3, 5, 6, 7, 0, 4]))
+    def mlockall(self, k: int, flags: int) -> None:
+        self.world.mlockall(self.space(k), flags)
+
+    @rule(k=SPACE)
+    def munlockall(self, k: int) -> None:
+        self.world.munlockall(self.space(k))
+
+    @rule(k=SPACE, pages=st.integers(-1, 6), rest=st.sampled_from([0, 1, 100]))
+    def brk(self, k: int, pages: int, rest: int) -> None:
+        self.world.brk(self.space(k), (HEAP + pages) * PAGE + rest)
+
+    @rule(k=SPACE, at=AT, kind=st.sampled_from("rwwx"), value=VALUE)
+    def touch(self, k: int, at: int, kind: str, value: int) -> None:
+        s = self.space(k)
+        self.world.touch(s, self.at(s, at), kind, value)
+
+    @rule(k=SPACE, at=AT, value=VALUE, n=FEW)
+    def touch_many(self, k: int, at: int, value: int, n: int) -> None:
+        s = self.space(k)
+        for page in range(self.at(s, at), self.at(s, at) + n):
+            self.world.touch(s, page, "w", value)
+
+    @rule(k=SPACE, at=AT, n=FEW, value=VALUE)
+    def kernel_write(self, k: int, at: int, n: int, value: int) -> None:
+        s = self.space(k)
+        self.world.write(s, self.at(s, at), n, value)
+
+    @rule(k=SPACE, at=AT, n=FEW)
+    def kernel_read(self, k: int, at: int, n: int) -> None:
+        s = self.space(k)
+        self.world.read(s, self.at(s, at), n)
+
+    @rule(file=st.integers(0, 1), index=st.integers(0, 7), value=VALUE)
+    def file_write(self, file: int, index: int, value: int) -> None:
+        self.world.file_write(file, index, value)
+
+    @rule(file=st.integers(0, 1), pages=st.integers(0, 6), rest=st.sampled_from([0, 0, 1, 2048]))
+    def truncate(self, file: int, pages: int, rest: int) -> None:
+        self.world.truncate(file, pages * PAGE + rest)
+
+    @precondition(lambda self: len(self.world.spaces) < 4)
+    @rule(k=SPACE)
+    def fork(self, k: int) -> None:
+        self.world.fork(self.space(k))
+
+    @precondition(lambda self: len(self.world.spaces) > 1)
+    @rule(k=SPACE)
+    def exit(self, k: int) -> None:
+        self.world.exit(self.space(k))
+
+    def check_invariants(self, *args: Any, **kwargs: Any) -> None:
+        """Called by Hypothesis after every rule."""
+        self.world.verify()
+        super().check_invariants(*args, **kwargs)
+
+    def teardown(self) -> None:
+        self.world.end()
+        self.patch.undo()
+
+
+def _run(examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        MemoryMachine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_memory_operations_agree_with_the_model() -> None:
+    """A hundred random sequences keep every invariant and show the bytes and rights of the model."""
+    _run(examples=100, steps=40)
+
+
+@pytest.mark.long
+def test_memory_operations_agree_with_the_model_for_long() -> None:
+    """Longer sequences, many more of them."""
+    _run(examples=350, steps=80)
