@@ -51,10 +51,37 @@ class Cpu(Protocol):
         """The state of a new program: ring 3, all registers 0, FPU and SSE as after execve(2)."""
         ...
 
-    cr3: int  # physical address of the PGD in use; assigning does not flush
-    rflags: int
-    fs_base: int
-    gs_base: int
+    @property
+    def cr3(self) -> int:
+        """Physical address of the PGD in use; assigning does not flush."""
+        ...
+
+    @cr3.setter
+    def cr3(self, value: int) -> None: ...
+
+    @property
+    def rflags(self) -> int:
+        """The flags register, complete."""
+        ...
+
+    @rflags.setter
+    def rflags(self, value: int) -> None: ...
+
+    @property
+    def fs_base(self) -> int:
+        """Base of the FS segment: thread-local storage."""
+        ...
+
+    @fs_base.setter
+    def fs_base(self, value: int) -> None: ...
+
+    @property
+    def gs_base(self) -> int:
+        """Base of the GS segment."""
+        ...
+
+    @gs_base.setter
+    def gs_base(self, value: int) -> None: ...
 
     def fxsave(self) -> bytes:
         """The 512-byte FXSAVE64 image of the running state (SDM vol. 1 10.5.1)."""

@@ -88,11 +88,16 @@ def _none(_regs: Any) -> tuple[int, ...]:
     return _NO_ARGUMENTS
 
 
+def _getter(n: int) -> Callable[[Any], tuple[int, ...]]:
+    getter: Any = itemgetter(*_REGISTERS[:n])
+    return getter
+
+
 #: By arity: reads that many argument registers in one call.
 ARGUMENTS: Final[tuple[Callable[[Any], tuple[int, ...]], ...]] = (
     _none,
     _one,
-    *(itemgetter(*_REGISTERS[:n]) for n in range(2, 7)),
+    *map(_getter, range(2, 7)),
 )
 
 #: Calls that a handler always interrupts, SA_RESTART or not (signal(7)).
