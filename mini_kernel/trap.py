@@ -5,7 +5,7 @@ The one place where SysError becomes -errno and an exception becomes a signal (L
 
 from collections.abc import Callable
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mini_kernel import process, signal
 from mini_kernel.errors import SysError
@@ -89,8 +89,7 @@ def _none(_regs: Any) -> tuple[int, ...]:
 
 
 def _getter(n: int) -> Callable[[Any], tuple[int, ...]]:
-    getter: Any = itemgetter(*_REGISTERS[:n])
-    return getter
+    return cast(Callable[[Any], tuple[int, ...]], itemgetter(*_REGISTERS[:n]))
 
 
 #: By arity: reads that many argument registers in one call.

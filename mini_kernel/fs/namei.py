@@ -13,7 +13,7 @@ from mini_kernel.uapi.fcntl import RENAME_EXCHANGE, RENAME_NOREPLACE, S_ISGID
 
 def place_for_new(caller: Caller, path: bytes, base: Directory | None = None, directory: bool = False) -> Place:
     """Where a new name goes. Raises EEXIST if it is taken, ENOENT behind a slash unless it is a directory's."""
-    place = walk(caller, path, base, follow=False)
+    place = walk(caller, path, base, change=True)
     if place.inode is not None:
         raise SysError(EEXIST)
     if place.slash and not directory:
@@ -84,12 +84,14 @@ def _require_removable(place: Place, inode: Inode, fs: FsContext) -> None:
 
 def unlink(caller: Caller, path: bytes, base: Directory | None = None) -> None:
     """unlink(2). Raises EISDIR for directories."""
-    place = walk(caller, path, base, follow=False)
+    place = walk(caller, path, base, change=True)
     inode = place.inode
     if inode is None:
         raise SysError(ENOENT)
     if isinstance(inode, Directory):
         raise SysError(EISDIR)
+    if place.slash:
+        raise SysError(ENOTDIR)
     _require_removable(place, inode, caller.fs)
     place.parent.remove(place.name)
     inode.unlinked()
@@ -97,12 +99,12 @@ def unlink(caller: Caller, path: bytes, base: Directory | None = None) -> None:
 
 def rmdir(caller: Caller, path: bytes, base: Directory | None = None) -> None:
     """rmdir(2)."""
-    place = walk(caller, path, base, follow=False)
+    place = walk(caller, path, base, change=True)
     inode = place.inode
-    if inode is None:
-        raise SysError(ENOENT)
     if place.is_special():
         raise SysError({b"": EBUSY, b".": EINVAL, b"..": ENOTEMPTY}[place.name])
+    if inode is None:
+        raise SysError(ENOENT)
     if not isinstance(inode, Directory):
         raise SysError(ENOTDIR)
     _require_removable(place, inode, caller.fs)
@@ -128,8 +130,8 @@ def rename(
     flags: int = 0,
 ) -> None:
     """rename(2), renameat2(2) with RENAME_NOREPLACE or RENAME_EXCHANGE."""
-    source = walk(caller, old, old_base, follow=False)
-    target = walk(caller, new, new_base, follow=False)
+    source = walk(caller, old, old_base, change=True)
+    target = walk(caller, new, new_base, change=True)
     if source.is_special() or target.is_special():
         raise SysError(EBUSY)
     inode = source.inode
@@ -137,11 +139,11 @@ def rename(
         raise SysError(ENOENT)
     if target.inode is not None and flags & RENAME_NOREPLACE:
         raise SysError(EEXIST)
-    if target.slash and not isinstance(inode, Directory):
+    if not isinstance(inode, Directory) and (source.slash or (target.slash and not flags & RENAME_EXCHANGE)):
         raise SysError(ENOTDIR)
+    _require_no_loop(source, target, flags)
     if target.inode is inode:
         return
-    _require_no_loop(source, target)
     _require_removable(source, inode, caller.fs)
     require_growable(target.parent, caller.fs)
     if target.inode is not None:
@@ -161,12 +163,12 @@ def _is_inside(directory: Directory, inode: Inode | None) -> bool:
     return True
 
 
-def _require_no_loop(source: Place, target: Place) -> None:
+def _require_no_loop(source: Place, target: Place, flags: int) -> None:
     """Raises EINVAL if a directory would move into itself, ENOTEMPTY if it would replace one it is in."""
     if _is_inside(target.parent, source.inode):
         raise SysError(EINVAL)
     if target.inode is not None and _is_inside(source.parent, target.inode):
-        raise SysError(ENOTEMPTY)
+        raise SysError(EINVAL if flags & RENAME_EXCHANGE else ENOTEMPTY)
 
 
 def _move(source: Place, target: Place) -> None:

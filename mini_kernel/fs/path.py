@@ -91,11 +91,15 @@ def _components(path: bytes) -> list[bytes]:
     return [name for name in path.split(b"/") if name][::-1]
 
 
-def walk(caller: Caller, path: bytes, base: Directory | None = None, follow: bool = True) -> Place:
+def walk(
+    caller: Caller, path: bytes, base: Directory | None = None, follow: bool = True, change: bool = False
+) -> Place:
     """Follow `path` from the root, or else from `base` or the working directory.
 
-    `follow`: a symbolic link at the very end is followed. Raises SysError: ENOENT for an empty path or a missing
-    component before the last, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG.
+    `follow`: a symbolic link at the very end is followed; so it is if a slash stands behind it. `change`: neither is,
+    and a slash behind what is no directory is left to the caller, who makes, removes or renames that very name.
+    Raises SysError: ENOENT for an empty path or a missing component before the last, ENOTDIR, EACCES, ELOOP,
+    ENAMETOOLONG.
     """
     if not path:
         raise SysError(ENOENT)
@@ -109,7 +113,7 @@ def walk(caller: Caller, path: bytes, base: Directory | None = None, follow: boo
         name = left.pop()
         place = _step(caller, at, name)
         inode = place.inode
-        if isinstance(inode, Symlink) and (left or follow or slash):
+        if isinstance(inode, Symlink) and (left or (not change and (follow or slash))):
             links += 1
             if links > MAX_LINKS:
                 raise SysError(ELOOP)
@@ -127,7 +131,7 @@ def walk(caller: Caller, path: bytes, base: Directory | None = None, follow: boo
                 raise SysError(ENOENT)
             break
         at = inode
-    if slash and place.inode is not None and not isinstance(place.inode, Directory):
+    if slash and not change and place.inode is not None and not isinstance(place.inode, Directory):
         raise SysError(ENOTDIR)
     place.slash = slash
     return place

@@ -173,12 +173,15 @@ class Vfs:
         elif flags & O_TMPFILE == O_TMPFILE:
             return self._open_nameless(caller, path, flags, mode, base)
         follow = not (flags & O_NOFOLLOW or flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL)
-        place = walk(caller, path, base, follow)
+        slash = bool(flags & O_CREAT) and path[-1:] == b"/"
+        place = walk(caller, path, base, follow, change=slash)
+        if slash:
+            raise SysError(EISDIR)
         inode = place.inode
         if inode is None:
             if not flags & O_CREAT:
                 raise SysError(ENOENT)
-            if place.slash:
+            if place.slash:  # of a link's target
                 raise SysError(EISDIR)
             inode = create_file(place, mode, caller.fs)
         else:

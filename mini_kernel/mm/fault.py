@@ -9,8 +9,10 @@ from typing import Final
 import numpy as np
 
 from mini_kernel.errors import KernelBug, SysError
+from mini_kernel.mm import alias
 from mini_kernel.mm.frame import K_CACHE, K_CODE
 from mini_kernel.mm.mm import MMAP_MIN_ADDR, STACK_GUARD_GAP, Mm
+from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.mm.vma import VM_ACCESS, VM_EXEC, VM_GROWSDOWN, VM_LOCKONFAULT, VM_SHARED, VM_WRITE, Vma
 from mini_kernel.uapi.errno import ENOMEM
 from mini_kernel.uapi.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGKILL, SIGSEGV
@@ -147,12 +149,26 @@ def _file(mm: Mm, vma: Vma, address: int, error: int) -> str:
     elif error & PF_WRITE:
         bits |= PTE_D
     slot = mm.pt.make_slot(address)
+    if (vma.flags & VM_EXEC or frames.kinds[source] & K_CODE) and len(cache.mappings) > 1:
+        bits = _settle_aliases(cache, vma, index, bits)
     if vma.flags & VM_EXEC:
         frames.kinds[source] |= K_CODE
     frames.get(source)
     frames.ram.words[slot] = source << PAGE_SHIFT | bits
     mm.rss_file += 1
     return "file"
+
+
+def _settle_aliases(cache: PageCache, vma: Vma, index: int, bits: int) -> int:
+    """The PTE bits for a page that may be code here or elsewhere (see alias.py)."""
+    if vma.flags & VM_EXEC:
+        alias.claim_for_code(cache, vma, index)
+    if bits & PTE_W and alias.has_code_elsewhere(cache, vma):
+        if bits & PTE_D:
+            alias.claim_for_writing(cache, vma, index)
+        else:
+            bits &= _NO_WRITE  # only read so far: let the first write fault
+    return bits
 
 
 def _install_new_copy(mm: Mm, vma: Vma, address: int, source: int) -> None:
@@ -184,6 +200,8 @@ def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> s
     """A write to a present page whose PTE has no W (Linux do_wp_page)."""
     frames = mm.frames
     if vma.flags & VM_SHARED:
+        if frames.kinds[(entry & PTE_ADDR) >> PAGE_SHIFT] & K_CODE and vma.file is not None:
+            alias.claim_for_writing(vma.file.cache, vma, vma.index_of(address))
         frames.ram.words[slot] = entry | PTE_W | PTE_D | PTE_A
         return "shared_write"
     pfn = (entry & PTE_ADDR) >> PAGE_SHIFT

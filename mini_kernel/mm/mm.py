@@ -85,7 +85,7 @@ class Mm:
         self.start_brk = self.brk = 0
         self.limits = Limits()
         self.lock_future = 0  # VM_LOCKED | VM_LOCKONFAULT of mlockall(MCL_FUTURE)
-        self.arguments: tuple[int, int] = (0, 0)  # addresses of the argument strings on the stack, for /proc/pid/cmdline
+        self.arguments: tuple[int, int] = (0, 0)  # where the argument strings begin and end on the stack
 
     @property
     def cr3(self) -> int:

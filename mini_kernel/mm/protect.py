@@ -1,6 +1,7 @@
 """mprotect(2) on an address space (Linux mm/mprotect.c)."""
 
 from mini_kernel.errors import SysError
+from mini_kernel.mm import alias
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.pgtable import PTE_PROTNONE
 from mini_kernel.mm.tlb import Gather
@@ -74,8 +75,11 @@ def _set_flags(mm: Mm, vma: Vma, flags: int, tlb: Gather) -> None:
     gains_exec = flags & VM_EXEC and not vma.flags & VM_EXEC
     vma.set_flags(flags)
     bits = vma.page_bits or PTE_PROTNONE
-    if not flags & VM_SHARED:
+    if not flags & VM_SHARED or (vma.file is not None and alias.has_code_elsewhere(vma.file.cache, vma)):
         bits &= ~PTE_W
     mm.change(vma.start, vma.end, _KEEP, bits, tlb)
     if gains_exec:
         mm.mark_code(vma.start, vma.end)
+        if vma.file is not None and alias.is_written_elsewhere(vma.file.cache, vma):
+            for index in range(vma.pgoff, vma.pgoff + vma.pages):
+                alias.claim_for_code(vma.file.cache, vma, index)
