@@ -194,9 +194,8 @@ def _vectors(image: elf.ElfImage, base: int, execfn: int, platform: int, random:
 
 
 def start(k: "Kernel", loaded: Loaded) -> None:
-    """Put the CPU at the program's first instruction: every register 0 but RIP and RSP."""
+    """Put the CPU at the program's first instruction: every register 0 but RIP and RSP. A new CR3 needs no flush."""
     k.cpu.load(k.cpu.fresh())
     k.cpu.cr3 = loaded.mm.cr3
-    k.cpu.flush_tlb()
     k.cpu.regs[RIP] = loaded.entry
     k.cpu.regs[RSP] = loaded.stack

@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 
 
 def _others(cache: PageCache, vma: Vma, index: int, flag: int) -> Iterator[tuple["Mm", int, int]]:
-    """(address space, PTE slot, entry) of page `index` in every other mapping whose VMA has `flag`."""
+    """(address space, PTE slot, entry) of page `index` in every other mapping whose VMA has `flag`.
+
+    A private copy of the page is another frame, and none of our business.
+    """
+    pfn = cache.peek(index)
     for mapping in cache.mappings:
         other: Vma = mapping.vma
         if other is vma or not other.flags & flag or not other.pgoff <= index < other.pgoff + other.pages:
             continue
         slot = mapping.mm.pt.slot(other.start + ((index - other.pgoff) << PAGE_SHIFT))
         entry = mapping.mm.frames.ram.words[slot] if slot else 0
-        if entry & MAPPED:
+        if entry & MAPPED and (entry & PTE_ADDR) >> PAGE_SHIFT == pfn:
             yield mapping.mm, slot, entry
 
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from mini_kernel.errors import SysError
 from mini_kernel.mm.frame import K_CACHE, Pfns
-from mini_kernel.mm.mm import Mapping, Mm
+from mini_kernel.mm.mm import BATCH, Mapping, Mm
 from mini_kernel.mm.pgtable import Entries, Links, Tree, frames_of, mapped
+from mini_kernel.mm.tlb import Gather
 from mini_kernel.mm.vma import VM_DONTCOPY, VM_LOCKED, VM_LOCKONFAULT, VM_SHARED, VM_WIPEONFORK, Vma
 from mini_kernel.x86 import PAGE_SHIFT, PMD_SIZE, PTE_W, PTRS_PER_TABLE, TABLE_BITS, TASK_SIZE
 
 _NO_WRITE: Final = np.uint64(~PTE_W & 0xFFFF_FFFF_FFFF_FFFF)
-_BATCH: Final = 64  # PTE tables per step: 256 KiB of entries and their temporaries stay in the host's cache
 _LEFT_OUT: Final = VM_DONTCOPY | VM_WIPEONFORK
 
 
@@ -33,8 +33,8 @@ def fork_mm(parent: Mm) -> Mm:
         raise
     child.rss_anon, child.rss_file = parent.rss_anon, parent.rss_file
     special = [v for v in parent.vmas if v.flags & (VM_SHARED | _LEFT_OUT)]
-    for i in range(0, len(tables), _BATCH):
-        part = slice(i, i + _BATCH)
+    for i in range(0, len(tables), BATCH):
+        part = slice(i, i + BATCH)
         _copy_entries(parent, child, tree.pte.child[part], tables[part], tree.pte.base[part], special)
     copy_vmas(parent, child)
     parent.cpu.flush_tlb()
@@ -142,12 +142,14 @@ def copy_vmas(parent: Mm, child: Mm) -> None:
 
 
 def destroy(mm: Mm) -> None:
-    """Free an address space that no task uses: pages, tables, file references (Linux exit_mmap)."""
-    frames = mm.frames
+    """Free an address space that no task uses: pages, tables, file references (Linux exit_mmap).
+
+    Needs no flush: it will never be loaded again, and loading another drops every translation.
+    """
     tree = mm.pt.tree()
-    with mm.gather() as tlb:
-        for i in range(0, len(tree.pte.child), _BATCH):
-            mm.drop_entries(frames.ram.tables[tree.pte.child[i : i + _BATCH]].reshape(-1), tlb)
+    with Gather(None, mm.frames) as tlb:
+        tlb.stale()
+        mm.drop_tables(tree.pte.child, tlb)
         tlb.release(np.concatenate([[mm.pt.pgd], *(links.child for links in tree)]))
         mm.remove(list(mm.vmas))
     mm.pt.tables = 0

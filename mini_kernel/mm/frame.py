@@ -249,7 +249,7 @@ class FrameAllocator:
             self.count[run] -= 1
             left = self.count[run]
         else:
-            np.subtract.at(self.count, pfns, 1) if self._has_cached(pfns) else self._drop_unique(pfns)
+            self._drop(pfns)
             left = self.count[pfns]
         lowest = int(left.min(initial=0))
         if lowest < 0:
@@ -258,10 +258,12 @@ class FrameAllocator:
         if len(freed):
             self._release_many(freed if run is not None else np.unique(freed))
 
-    def _has_cached(self, pfns: Pfns) -> bool:
-        return bool((self.kind[pfns] & K_CACHE).any())
-
-    def _drop_unique(self, pfns: Pfns) -> None:
+    def _drop(self, pfns: Pfns) -> None:
+        """Take one off the counts; off a page cache's frame as often as it occurs (which is slow, and rare)."""
+        cached = (self.kind[pfns] & K_CACHE) != 0
+        if cached.any():
+            np.subtract.at(self.count, pfns[cached], 1)
+            pfns = pfns[~cached]
         self.count[pfns] -= 1
 
     def _release_many(self, pfns: Pfns) -> None:

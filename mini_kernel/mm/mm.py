@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mini_kernel.errors import SysError
 from mini_kernel.hw import Cpu
-from mini_kernel.mm.frame import K_CACHE, K_CODE, FrameAllocator
+from mini_kernel.mm.frame import K_CACHE, K_CODE, FrameAllocator, Pfns
 from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.mm.pgtable import Entries, PageTables, TableRange, frames_of, mapped
 from mini_kernel.mm.tlb import Gather
@@ -26,6 +26,7 @@ MMAP_MIN_ADDR = 0x10000  # /proc/sys/vm/mmap_min_addr
 MAX_MAP_COUNT = 65530  # /proc/sys/vm/max_map_count
 STACK_GUARD_GAP = 256 << PAGE_SHIFT  # Linux stack_guard_gap
 UNLIMITED = (1 << 64) - 1
+BATCH = 64  # PTE tables worked on at once: 256 KiB of entries and their temporaries stay in the host's cache
 
 
 class SharedMemory:
@@ -275,19 +276,26 @@ class Mm:
         tables = self.frames.ram.tables
         slots, whole, lo, hi = self.pt.whole_tables(start, end)
         if len(whole):
-            self.drop_entries(tables[whole].reshape(-1), tlb)
+            tlb.stale()
+            self.drop_tables(whole, tlb)
             if unlink:
                 self.pt.unlink(slots)
                 tlb.release(whole)
             else:
                 tables[whole] = 0
         for r in self.edges(start, end, lo, hi):
+            tlb.stale()
             row = tables[r.table, r.first : r.last]
             self.drop_entries(row, tlb)
             row[:] = 0
 
+    def drop_tables(self, pte_tables: Pfns, tlb: Gather) -> None:
+        """`drop_entries` for all entries of these PTE tables, in batches that fit the host's cache."""
+        for i in range(0, len(pte_tables), BATCH):
+            self.drop_entries(self.frames.ram.tables[pte_tables[i : i + BATCH]].reshape(-1), tlb)
+
     def drop_entries(self, entries: Entries, tlb: Gather) -> None:
-        """Give up the frames that these PTEs map (the PTEs are the caller's to clear)."""
+        """Give up the frames that these PTEs map. Clearing the PTEs and `tlb.stale()` are the caller's."""
         pfns = frames_of(entries[mapped(entries)])
         pfns = pfns[pfns != self.frames.zero_page]
         if len(pfns):
@@ -295,11 +303,11 @@ class Mm:
             cached = int(np.count_nonzero(self.frames.kind[pfns] & K_CACHE))
             self.rss_file -= cached
             self.rss_anon -= len(pfns) - cached
-        tlb.stale()
 
     def zap_cached(self, start: int, end: int, tlb: Gather) -> None:
         """Unmap the page cache's frames in [start, end), and leave private copies (Linux even_cows == 0)."""
         for r in self.pt.tables_in(start, end):
+            tlb.stale()
             row = self.frames.ram.tables[r.table, r.first : r.last]
             cached = mapped(row) & ((self.frames.kind[frames_of(row)] & K_CACHE) != 0)
             self.drop_entries(row[cached], tlb)

@@ -17,8 +17,9 @@ _SPARE_MAPS: Final = 5  # a move may split areas in two places before it joins a
 def mremap(mm: Mm, old: int, old_length: int, new_length: int, flags: int, new: int = 0) -> int:
     """Grow, shrink or move a mapping; returns its address.
 
-    Raises SysError with nothing changed, but for ENOMEM, which may come when the target of MREMAP_FIXED is
-    unmapped already and the end of a range that shrinks is cut off, as in Linux.
+    Raises SysError with nothing changed. Only ENOMEM for tables may come, as in Linux, when the target of
+    MREMAP_FIXED is unmapped already and the end of a range that shrinks is cut off; and EFAULT when that target is
+    the very mapping that old_length 0 asks to duplicate.
     """
     if flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) or old & (PAGE_SIZE - 1):
         raise SysError(EINVAL)

@@ -6,6 +6,7 @@ Linux: mm/mmu_gather.c; SDM vol. 3A 4.10.4. The CPU here caches translations of 
 drops them all when CR3 changes, so an address space that is not loaded has nothing to flush.
 """
 
+from mini_kernel.errors import KernelBug
 from mini_kernel.hw import Cpu
 from mini_kernel.mm.frame import FrameAllocator, Pfns
 
@@ -13,7 +14,8 @@ from mini_kernel.mm.frame import FrameAllocator, Pfns
 class Gather:
     """Collects the flush and the frames of one operation on one address space; use as a context manager."""
 
-    def __init__(self, cpu: Cpu, frames: FrameAllocator) -> None:
+    def __init__(self, cpu: Cpu | None, frames: FrameAllocator) -> None:
+        """Without a CPU nothing is flushed: for an address space that no CPU will load again."""
         self._cpu = cpu
         self._frames = frames
         self._stale = False
@@ -28,18 +30,19 @@ class Gather:
         self._stale = True
 
     def release(self, pfns: Pfns) -> None:
-        """Drop one reference of each of these frames once the flush is done."""
-        self._stale = True
+        """Drop one reference of each of these frames once the flush is done. `stale` must be said as well."""
         self._pages.append(pfns)
 
     def release_table(self, pfn: int) -> None:
-        """Drop one reference of a paging structure once the flush is done."""
-        self._stale = True
+        """Drop one reference of a paging structure once the flush is done. `stale` must be said as well."""
         self._tables.append(pfn)
 
     def __exit__(self, *exc: object) -> None:
         if self._stale:
-            self._cpu.flush_tlb()
+            if self._cpu is not None:
+                self._cpu.flush_tlb()
+        elif self._pages or self._tables:
+            raise KernelBug("frames are given up without a flush")
         for pfns in self._pages:
             self._frames.put_many(pfns)
         for pfn in self._tables:
