@@ -96,7 +96,7 @@ class Cpu(Protocol):
         ...
 
     def flush_code(self) -> None:
-        """Ask that no translated code made so far is run again. Costs tens of microseconds."""
+        """Ask that no translated code made so far is run again; includes `flush_tlb`. Costs tens of microseconds."""
         ...
 
     def blocks(self) -> int:

@@ -230,7 +230,6 @@ class Kernel:
         self.ram.tables[image.pfns] = image.contents
         _scrub(self.ram, self.frames, frontiers)
         self.cpu.load(image.cpu)
-        self.cpu.flush_tlb()
         self.cpu.flush_code()
 
 

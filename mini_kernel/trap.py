@@ -119,6 +119,7 @@ _TRAP_SIGNALS: Final = {
     VEC_XM: (SIGFPE, FPE_FLTINV, True),
 }
 IA32_SYSCALL: Final = 0x80
+_RUNNABLE, _DEAD = State.RUNNABLE, State.DEAD  # a look-up in an Enum class costs more than a whole test
 
 
 class Traps:
@@ -132,7 +133,8 @@ class Traps:
     def syscall(self) -> None:
         """`syscall` from user mode."""
         k = self.k
-        task = k.sched.current
+        sched = k.sched
+        task = sched.current
         assert task is not None
         regs = k.cpu.regs
         number = regs[RAX]
@@ -141,20 +143,24 @@ class Traps:
         if entry is None:
             self._unknown(task, number)
         else:
-            arguments = ARGUMENTS[entry.arity](regs)
+            handler, arity = entry
+            arguments = ARGUMENTS[arity](regs) if arity else _NO_ARGUMENTS
             if k.observer:
                 k.observer.syscall_enter(task, number, arguments)
             try:
-                result = entry.handler(k, task, *arguments)
+                result = handler(k, task, *arguments)
             except SysError as error:
                 result = -error.errno
             except Block as block:
                 self._wait(task, block, number, arguments)
                 return
-            self._return(task, number, arguments, result)
+            if k.observer or task.restart or task.state is not _RUNNABLE:
+                self._return(task, number, arguments, result)
+            else:  # the same, for most
+                regs[RAX] = result & U64
         if k.checking:
             k.check()
-        if task.attention or k.sched.current is not task:
+        if task.attention or sched.current is not task:
             self.dispatch()
 
     def _unknown(self, task: Task, number: int) -> None:
@@ -167,7 +173,7 @@ class Traps:
 
     def _return(self, task: Task, number: int, arguments: tuple[int, ...], result: int) -> None:
         """Hand the result over, unless the caller is gone."""
-        if task.state is State.DEAD:
+        if task.state is _DEAD:
             return
         self.k.cpu.regs[RAX] = result & U64
         if task.restart:
@@ -208,7 +214,7 @@ class Traps:
             return False
         task.call = None
         self._return(task, number, arguments, result)
-        return task.state is State.RUNNABLE
+        return task.state is _RUNNABLE
 
     # -- choosing who goes on -----------------------------------------------------------------------
 
@@ -255,12 +261,12 @@ class Traps:
     def _attend(self, task: Task) -> None:
         """Deliver every signal that is due."""
         task.attention = False
-        while task.state is State.RUNNABLE:
+        while task.state is _RUNNABLE:
             info = signal.take(task)
             if info is None:
                 break
             self._deliver(task, info)
-        if task.state is not State.RUNNABLE:
+        if task.state is not _RUNNABLE:
             return
         if task.saved_mask is not None:
             mask, task.saved_mask = task.saved_mask, None

@@ -76,6 +76,7 @@ class Inode:
         self.gid = gid
         self.nlink = 1
         self.users = 0
+        self.linkable = False  # may get its first name later: made by O_TMPFILE
         self.rdev = 0
         self.atime = self.mtime = self.ctime = sb.clock.real_ns()
 

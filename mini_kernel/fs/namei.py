@@ -67,7 +67,7 @@ def link(caller: Caller, inode: Inode, path: bytes, base: Directory | None = Non
     place = place_for_new(caller, path, base)
     if isinstance(inode, Directory):
         raise SysError(EPERM)
-    if inode.nlink == 0:
+    if inode.nlink == 0 and not inode.linkable:
         raise SysError(ENOENT)
     inode.nlink += 1
     inode.changed()

@@ -224,6 +224,7 @@ class Vfs:
         require_growable(parent, caller.fs)
         inode = RegularFile(self.sb, mode & ~caller.fs.umask, caller.fs.uid, caller.fs.gid)
         inode.nlink = 0
+        inode.linkable = not flags & O_EXCL
         return inode.open(flags & ~O_TMPFILE, path + b"/#%d (deleted)" % inode.ino, caller)
 
     def make_node(

@@ -48,7 +48,6 @@ def claim_for_writing(cache: PageCache, vma: Vma, index: int) -> None:
         mm.frames.ram.words[slot] = 0
         mm.rss_file -= 1
         mm.cpu.flush_tlb()
-        mm.cpu.flush_code()
         mm.frames.put((entry & PTE_ADDR) >> PAGE_SHIFT)
 
 

@@ -34,7 +34,7 @@ _NO_WRITE: Final = ~PTE_W
 #: What a fault can turn out to be, as the ledger names it.
 FAULT_CLASSES: Final = (
     "demand_zero", "zero_page", "cow_copy", "cow_reuse", "file", "shared_write",
-    "stack_growth", "spurious", "protection", "unmapped", "oom", "bus",
+    "stack_growth", "protection", "unmapped", "oom", "bus",
 )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def handle(mm: Mm, address: int, error: int) -> str:
         if failure.errno != ENOMEM:
             raise BadAccess(SIGBUS, BUS_ADRERR, "bus", "the page cannot be read from the file") from None
         raise BadAccess(SIGKILL, 0, "oom", "no free frame: the process is killed") from None
-    return _spurious(mm, address, slot, entry)
+    raise _impossible(address, error, entry)
 
 
 def _check_rights(vma: Vma, error: int) -> None:
@@ -227,13 +227,9 @@ def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> s
     return "cow_copy"
 
 
-def _spurious(mm: Mm, address: int, slot: int, entry: int) -> str:
-    """The tables allow the access: the CPU had an older translation. Drop it and retry (Linux spurious_fault)."""
-    if not entry & PTE_P:
-        raise KernelBug(f"PTE {entry:#x} at {address:#x} is PROT_NONE inside an accessible mapping")
-    mm.frames.ram.words[slot] = entry | PTE_A
-    mm.cpu.flush_tlb()
-    return "spurious"
+def _impossible(address: int, error: int, entry: int) -> KernelBug:
+    """The CPU walked the tables and refused what they allow: an entry it should not have, or a fault that was none."""
+    return KernelBug(f"fault {error:#x} at {address:#x}, whose entry {entry:#x} allows the access")
 
 
 def populate(mm: Mm, start: int, end: int, write: bool) -> None:

@@ -32,8 +32,8 @@ class PageSource(Protocol):
 class Mapping(Protocol):
     """A range of user memory that shows this content: a VMA."""
 
-    def unmap_pages(self, first_index: int, last_index: int) -> None:
-        """Pages [first_index, last_index) of the file are about to go: take them out of the page tables."""
+    def unmap_pages(self, first: int, last: int, copies: bool = True) -> None:
+        """Pages [first, last) are about to go: take them out of the page tables, private copies too if `copies`."""
         ...
 
 
@@ -225,11 +225,11 @@ class PageCache:
         self.source_end = min(self.source_end, size)
         self._zero_tail()
 
-    def _drop_pages(self, first: int, last: int) -> None:
+    def _drop_pages(self, first: int, last: int, copies: bool = True) -> None:
         if first >= last:
             return
         for mapping in self.mappings:
-            mapping.unmap_pages(first, last)
+            mapping.unmap_pages(first, last, copies)
         if last - first < len(self.pages):
             gone = [index for index in range(first, last) if index in self.pages]
         else:
@@ -249,7 +249,7 @@ class PageCache:
             self._zero(start, end)
             return
         self._zero(start, first << PAGE_SHIFT)
-        self._drop_pages(first, last)
+        self._drop_pages(first, last, copies=False)
         self._zero(last << PAGE_SHIFT, end)
 
     def _zero(self, start: int, end: int) -> None:

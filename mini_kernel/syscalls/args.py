@@ -11,6 +11,7 @@ from mini_kernel.syscalls.table import s32
 from mini_kernel.uapi.errno import EBADF, EINVAL, ENOENT, ENOTDIR
 from mini_kernel.uapi.fcntl import AT_EMPTY_PATH, AT_FDCWD, IOV_MAX, PATH_MAX
 from mini_kernel.uapi.structs import unpack_iovecs
+from mini_kernel.x86 import PAGE_SIZE, TASK_SIZE
 
 if TYPE_CHECKING:
     from mini_kernel.mm.mm import Mm
@@ -72,8 +73,12 @@ def read_iov(t: "Task", address: int, count: int) -> tuple[Iov, int]:
 def gather(mm: "Mm", iov: Iov, skip: int, n: int, write: bool) -> list[memoryview]:
     """The RAM behind bytes [skip, skip + n) of the buffers, as far as it is accessible.
 
-    Raises SysError(EFAULT) if not even the first byte is.
+    Precondition: n > 0 bytes are there. Raises SysError(EFAULT) if not even the first is accessible.
     """
+    base = iov[0][0] + skip
+    if len(iov) == 1 and 0 < n <= PAGE_SIZE - (base & (PAGE_SIZE - 1)) and base < TASK_SIZE:
+        physical = uaccess.translate(mm, base, write)  # the usual case, one page, without the generator
+        return [mm.frames.ram.data[physical : physical + n]]
     views: list[memoryview] = []
     try:
         for base, length in iov:
