@@ -7,7 +7,7 @@ the caller can compare. It decodes AVX-512, which the emulated CPU rejects.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +35,7 @@ class Operand:
     disp: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """A decoded instruction. `mnemonic` includes prefixes such as `lock` and `rep`; `text` is Intel syntax."""
 
     address: int
@@ -52,8 +51,7 @@ class Instruction:
         return self.address + self.size
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Consecutive instructions; `consumed` bytes were decoded, less than asked for when bytes make no instruction."""
 
     instructions: tuple[Instruction, ...]

@@ -7,11 +7,12 @@ import os
 import stat
 import sys
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from emu import disasm
-from emu.asm import Assembler, Image, Syntax, to_elf
 from emu.errors import ProgramError
+
+if TYPE_CHECKING:  # a program that is an ELF file runs without the assembler
+    from emu.asm import Assembler, Image, Syntax
 
 AssemblerName = Literal["keystone", "gas", "nasm"]
 ASSEMBLERS: Final[tuple[AssemblerName, ...]] = ("keystone", "gas", "nasm")
@@ -29,11 +30,14 @@ class Program:
     name: str
     path: str
     data: bytes
-    image: Image | None
+    image: "Image | None"
 
 
-def new_assembler() -> Assembler:
+def new_assembler() -> "Assembler":
     """An Assembler whose encodings are checked by Capstone. `start` it early: its worker loads in the background."""
+    from emu import disasm
+    from emu.asm import Assembler
+
     return Assembler(disasm.one)
 
 
@@ -46,8 +50,8 @@ def load_program(
     path_or_dash: str,
     *,
     assembler: AssemblerName = "keystone",
-    syntax: Syntax = "intel",
-    worker: Assembler | None = None,
+    syntax: "Syntax" = "intel",
+    worker: "Assembler | None" = None,
 ) -> Program:
     """Reads, and where it is source assembles, a program.
 
@@ -66,6 +70,8 @@ def load_program(
     shown = name if path_or_dash == "-" else path_or_dash
     image = None
     if assembler == "keystone":
+        from emu.asm import to_elf
+
         image = _assemble(source, shown, syntax, worker)
         data = to_elf(image)
     else:
@@ -73,14 +79,14 @@ def load_program(
     return Program(name, path, data, image)
 
 
-def _assemble(source: str, shown: str, syntax: Syntax, worker: Assembler | None) -> Image:
+def _assemble(source: str, shown: str, syntax: "Syntax", worker: "Assembler | None") -> "Image":
     if worker is not None:
         return worker.assemble(source, shown, syntax=syntax)
     with new_assembler() as own:
         return own.assemble(source, shown, syntax=syntax)
 
 
-def _external(source: str, shown: str, assembler: AssemblerName, syntax: Syntax) -> bytes:
+def _external(source: str, shown: str, assembler: AssemblerName, syntax: "Syntax") -> bytes:
     from emu.asm import external  # not before it is needed: brings subprocess and tempfile along
 
     if assembler == "gas":

@@ -103,6 +103,14 @@ class Cpu(Protocol):
         """Basic blocks run so far: the deterministic clock tick."""
         ...
 
+    @property
+    def slice_left(self) -> int:
+        """Blocks until the next tick."""
+        ...
+
+    @slice_left.setter
+    def slice_left(self, value: int) -> None: ...
+
     def stop(self) -> None:
         """Leave user mode for good once the current entry returns: `Machine.run` comes back."""
         ...

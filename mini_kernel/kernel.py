@@ -1,18 +1,13 @@
 """The kernel object: everything a running system is, as plain data behind three handles (RAM, CPU, observer)."""
 
-import io
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mini_kernel import exec as loader
 from mini_kernel import process as life
-from mini_kernel import syscalls
+from mini_kernel import snapshot, syscalls
 from mini_kernel.clock import Clock
 from mini_kernel.errors import SysError
 from mini_kernel.fs.fdtable import FdTable
@@ -28,12 +23,14 @@ from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.observe import FaultRecord, Observer
 from mini_kernel.sched import Scheduler
 from mini_kernel.signal import TrapInfo
+from mini_kernel.snapshot import Image
 from mini_kernel.task import Process, State, Task
 from mini_kernel.trap import Traps
 from mini_kernel.uapi.errno import ELOOP
 from mini_kernel.uapi.fcntl import O_RDONLY
 from mini_kernel.uapi.signal import SIGKILL
 
+_HANDLE_NAMES: Final = ("ram", "cpu", "observer")
 MAX_LEDGERS: Final = 4096  # dead processes whose costs are kept apart; the rest are only in the sum
 
 
@@ -214,23 +211,28 @@ class Kernel:
 
     # -- snapshots ----------------------------------------------------------------------------------
 
-    def snapshot(self) -> "Image":
+    def snapshot(self) -> Image:
         """Everything: kernel objects, the CPU's state, the content of every frame in use."""
-        handles = _handles(self)
-        buffer = io.BytesIO()
-        _Pickler(buffer, handles).dump({k: v for k, v in self.__dict__.items() if k not in _HANDLE_NAMES})
+        state = {name: value for name, value in self.__dict__.items() if name not in _HANDLE_NAMES}
         used = self.frames.used()
-        return Image(buffer.getvalue(), self.cpu.save(), used, self.ram.tables[used])
+        objects = snapshot.dump(state, self._handles())
+        return Image(objects, self.cpu.save(), self.cpu.slice_left, used, self.ram.tables[used])
 
-    def restore(self, image: "Image") -> None:
+    def restore(self, image: Image) -> None:
         """Go back to a snapshot of this very system. Afterwards `snapshot()` equals `image`."""
-        state = _Unpickler(io.BytesIO(image.objects), _handles(self)).load()
+        state = snapshot.load(image.objects, self._handles())
         frontiers = self.frames.low.frontier, self.frames.high.frontier
         self.__dict__.update(state)
         self.ram.tables[image.pfns] = image.contents
         _scrub(self.ram, self.frames, frontiers)
         self.cpu.load(image.cpu)
+        self.cpu.slice_left = image.slice_left
         self.cpu.flush_code()
+
+    def _handles(self) -> dict[str, Any]:
+        """What stays outside snapshots, by name."""
+        streams = {f"stdio{i}": inode.stream for i, inode in enumerate(self.vfs.stdio)}
+        return {"ram": self.ram, "cpu": self.cpu, "kernel": self, **streams}
 
 
 def _scrub(ram: PhysicalMemory, frames: FrameAllocator, frontiers: tuple[int, int]) -> None:
@@ -247,77 +249,3 @@ def _tree_caches(directory: Directory) -> Iterator[PageCache]:
             yield node.cache
         elif isinstance(node, Directory) and node is not directory:
             yield from _tree_caches(node)
-
-
-@dataclass
-class Image:
-    """A snapshot: plain values that belong to the system they were taken from."""
-
-    objects: bytes  # the kernel's object graph, pickled
-    cpu: bytes
-    pfns: NDArray[np.int64]  # frames in use
-    contents: NDArray[np.uint64]  # (len(pfns), 512)
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Image)
-            and self.cpu == other.cpu
-            and _canonical(self.objects) == _canonical(other.objects)
-            and np.array_equal(self.pfns, other.pfns)
-            and np.array_equal(self.contents, other.contents)
-        )
-
-    def __hash__(self) -> int:
-        return hash(self.cpu)
-
-
-_HANDLE_NAMES: Final = ("ram", "cpu", "observer")
-
-
-def _handles(k: Kernel) -> dict[str, Any]:
-    """What stays outside snapshots, by name."""
-    streams = {f"stdio{i}": inode.stream for i, inode in enumerate(k.vfs.stdio)}
-    return {"ram": k.ram, "cpu": k.cpu, "kernel": k, **streams}
-
-
-class _Token:
-    """A handle's place in a snapshot that is only looked at."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def blocks(self) -> int:
-        """As a CPU's."""
-        return 0
-
-
-def _canonical(objects: bytes) -> bytes:
-    """The same graph pickled from freshly loaded objects, so that equal graphs give equal bytes."""
-    for _ in range(2):
-        names = ("ram", "cpu", "kernel", "stdio0", "stdio1", "stdio2")
-        tokens = {name: _Token(name) for name in names}
-        state = _Unpickler(io.BytesIO(objects), tokens).load()
-        buffer = io.BytesIO()
-        _Pickler(buffer, tokens).dump(state)
-        objects = buffer.getvalue()
-    return objects
-
-
-class _Pickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, handles: dict[str, Any]) -> None:
-        super().__init__(file, protocol=5)
-        self._names = {id(handle): name for name, handle in handles.items()}
-
-    def persistent_id(self, obj: Any) -> str | None:
-        """Name a handle instead of pickling it."""
-        return self._names.get(id(obj))
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, handles: dict[str, Any]) -> None:
-        super().__init__(file)
-        self._handles = handles
-
-    def persistent_load(self, pid: str) -> Any:
-        """The handle of that name."""
-        return self._handles[pid]

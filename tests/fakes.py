@@ -32,6 +32,7 @@ class FakeCpu:
         self.cr3 = self.fs_base = self.gs_base = 0
         self.rflags = 0x202
         self.stopped = False
+        self.slice_left = 0
 
     def flush_tlb(self) -> None:
         self.tlb_flushes += 1

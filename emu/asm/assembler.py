@@ -85,17 +85,9 @@ def _image(unit: Unit, layout: Layout, filename: str, source: str) -> Image | No
     """The finished image, or None when a value turned out not to fit (noted in `layout.mistakes`)."""
     contents: dict[str, list[bytes]] = {s.name: [] for s in unit.sections}
     lines: list[Line] = []
-    for item in unit.items:
-        if item.size == 0 or item.section.discard:
-            continue
-        if not item.section.zero:
-            try:
-                data = layout.bytes_of(item)
-            except SourceError as mistake:
-                layout.mistakes.append((item.line, SourceError(mistake.message, mistake.column or item.column)))
-                continue
-            assert len(data) == item.size, f"line {item.line}: {len(data)} bytes, laid out as {item.size}"
-            contents[item.section.name].append(data)
+    for item, data in layout.emit():
+        assert item.section.zero or len(data) == item.size, f"line {item.line}: {len(data)} bytes, not {item.size}"
+        contents[item.section.name].append(data)
         lines.append(Line(item.address, item.size, filename, item.line, item.is_code))
     entry = _entry(unit, layout)
     if layout.mistakes or entry is None:

@@ -9,8 +9,7 @@ import sys
 import time
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from emu.asm import worker
 from emu.errors import EmuError
@@ -22,8 +21,7 @@ _BATCH: Final = 32768  # bytes of a request: less than a pipe holds, so that wri
 _LONGEST: Final = 4096  # characters of a statement
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a statement has no bytes."""
 
     message: str
@@ -33,17 +31,19 @@ class _Process:
     """A running worker; `close` is safe to call twice and runs by itself when the object goes."""
 
     def __init__(self) -> None:
+        arguments = [sys.executable, "-I", "-S", worker.__file__, _keystone_directory()]
         child_in, self._to = os.pipe()
         self._from, child_out = os.pipe()
         null = os.open(os.devnull, os.O_WRONLY)
-        arguments = [sys.executable, "-I", "-S", worker.__file__, _keystone_directory()]
         actions = [(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate((child_in, child_out, null))]
         try:
-            pid = os.posix_spawn(sys.executable, arguments, os.environ, file_actions=actions)
+            self.pid = os.posix_spawn(sys.executable, arguments, os.environ, file_actions=actions)
         finally:
             for fd in (child_in, child_out, null):
                 os.close(fd)
-        self.close = weakref.finalize(self, _end, pid, self._to, self._from)
+        self.close = weakref.finalize(self, _end, self.pid, self._to, self._from)
+        self._poll = select.poll()  # not select.select: that ends at descriptor 1023
+        self._poll.register(self._from, select.POLLIN)
         self._ready = False
         self._buffer = b""
 
@@ -77,7 +77,7 @@ class _Process:
         """Exactly `n` bytes, or None when they do not come within `limit` seconds."""
         deadline = time.monotonic() + limit
         while len(self._buffer) < n:
-            ready, _, _ = select.select([self._from], [], [], max(0.0, deadline - time.monotonic()))
+            ready = self._poll.poll(1000 * max(0.0, deadline - time.monotonic()))
             piece = os.read(self._from, 65536) if ready else b""
             if not piece:
                 return None

@@ -7,7 +7,6 @@ A value is an exact integer plus how many addresses it contains: a label has one
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from emu.asm.errors import SourceError
@@ -23,13 +22,11 @@ class Value(NamedTuple):
     refs: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(NamedTuple):
     """A name; `.` is the address of the statement. `shown` is how the source wrote it."""
 
     name: str
@@ -37,23 +34,20 @@ class Symbol:
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(NamedTuple):
     op: str
     operand: "Expr"
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(NamedTuple):
     op: str
     left: "Expr"
     right: "Expr"
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(NamedTuple):
     """A register name; only an address in brackets may hold one."""
 
     name: str

@@ -9,8 +9,8 @@ Three kinds are not left to Keystone: branches (they choose between two sizes, s
 (it cuts 0xffff to 0xff) and the handful in tables.FIXED.
 """
 
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Final, Literal, NamedTuple
 
 from emu.asm import tables
 from emu.asm.errors import SourceError
@@ -24,8 +24,7 @@ DISP_PLACEHOLDER: Final = 0x6B4D_2F17
 _SIZE_NAMES: Final = {size: name for name, size in SIZES.items() if name not in ("mmword", "oword")}
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """A parsed instruction; operands in Intel order. `prefixes` are bytes to put in front."""
 
     mnemonic: str
@@ -34,8 +33,7 @@ class Instruction:
     prefixes: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(NamedTuple):
     """A field to fill in: `where` the placeholder is, its width, and the value. rip: value minus end of instruction."""
 
     where: Literal["imm", "disp", "rip"]
@@ -43,8 +41,7 @@ class Patch:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """What decides an encoding: the text for Keystone, and whether its [rip + disp] means an absolute address."""
 
     text: str
@@ -53,8 +50,7 @@ class Key:
     absolute: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(NamedTuple):
     """An instruction with the values of one pass put in."""
 
     key: Key
@@ -171,8 +167,7 @@ def _memory_text(want: Want) -> str:
     return f"{size}{segment}[{' + '.join(terms)}{disp}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Encoding:
+class Encoding(NamedTuple):
     """Verified bytes, placeholders still in them. `disp_at` is where the displacement's is, -1 without one."""
 
     data: bytes
@@ -189,7 +184,7 @@ class Encoding:
             data, at = _absolute(data, at)
         reason = explain(key.mnemonic, key.wants, data, decode)
         if reason is not None:
-            raise SourceError(f"encoded wrongly, refused: {data.hex(' ')} {reason}")
+            raise SourceError(f"cannot be encoded as written: {data.hex(' ')} {reason}")
         return cls(data, at)
 
     def patched(self, patches: tuple[Patch, ...], end: int) -> bytes:

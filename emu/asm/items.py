@@ -1,7 +1,7 @@
 """What a parsed source file consists of: one object per thing that defines something or emits bytes."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from emu.asm.expr import Expr
 from emu.asm.instructions import Instruction
@@ -23,46 +23,40 @@ class Section:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Assign:
+class Assign(NamedTuple):
     """NAME = expr. A `.equ` may be repeated: uses see the last one before them."""
 
     name: str
     expr: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(NamedTuple):
     """Integers of `width` bytes each."""
 
     width: int
     values: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Bytes:
+class Bytes(NamedTuple):
     """Bytes known while parsing: strings, floats, instructions with one encoding."""
 
     data: bytes
     code: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """`count` times `value` in `width` bytes."""
+class Fill(NamedTuple):
+    """`repeat` times `value` in `width` bytes."""
 
-    count: Expr
+    repeat: Expr
     width: int
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Align:
+class Align(NamedTuple):
     """Padding up to a multiple; `power`: the operand is the exponent. No fill means nops in code, zeros elsewhere."""
 
     boundary: Expr
@@ -71,8 +65,7 @@ class Align:
     power: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(NamedTuple):
     """A relative branch: opcodes with an 8-bit and a 32-bit displacement; empty means there is no such form."""
 
     short: bytes

@@ -8,7 +8,7 @@ nothing, so that, as with GNU as, none is long without need. A layout in which a
 that has not settled after MAX_PASSES never will.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from emu.asm import nops
@@ -56,9 +56,24 @@ class Layout:
                 return
         self.mistakes = [(self._unit.items[0].line, SourceError("sizes and addresses never settle"))]
 
-    def bytes_of(self, item: Item) -> bytes:
-        """The final bytes of an item, for a settled layout without mistakes. SourceError for what does not fit."""
-        self._here = item.address
+    def emit(self) -> Iterator[tuple[Item, bytes]]:
+        """Every item that takes room, with its bytes (none in a section of zeros), once the layout has settled.
+
+        Values that turn out not to fit are added to `mistakes`.
+        """
+        for item in self._unit.items:
+            self._here = item.address
+            try:
+                data = self._bytes(item)
+            except SourceError as mistake:
+                self._mistake(item, mistake)
+                continue
+            if item.size and not item.section.discard:
+                yield item, data
+
+    def _bytes(self, item: Item) -> bytes:
+        if item.section.zero and not isinstance(item.what, Assign):
+            return b""
         match item.what:
             case Data(width, values):
                 return self._integers(item.address, width, values)
@@ -74,7 +89,10 @@ class Layout:
                 return self._branch_bytes(item, item.what)
             case Instruction():
                 return self._instruction_bytes(item, item.what)
-            case Label() | Assign():
+            case Assign(name, expr):  # again in order: a use sees the last assignment before it
+                self._assign(name, expr)
+                return b""
+            case Label():
                 return b""
 
     def _pass(self) -> None:

@@ -7,16 +7,14 @@ in AT&T syntax it separates statements, as in GNU as. Nothing inside a string or
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from emu.asm.errors import SourceError
 
 Kind = Literal["number", "float", "string", "name", "local", "punct"]
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A token: `value` is the integer of a number, `text` the bytes of a string decoded as latin-1."""
 
     kind: Kind
@@ -25,8 +23,7 @@ class Token:
     value: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One statement without comments. `column` is where its text starts, from 1; `att` is the syntax in force."""
 
     line: int

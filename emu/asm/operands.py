@@ -4,7 +4,7 @@ Only the shape is decided here; values of expressions come later, when the layou
 """
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from emu.asm.errors import SourceError
 from emu.asm.expr import Binary, Cursor, Expr, Number, Register, Symbol, Unary
@@ -55,20 +55,17 @@ ZERO: Final = Number(0)
 ONE: Final = Number(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Reg:
+class Reg(NamedTuple):
     name: str
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Imm:
+class Imm(NamedTuple):
     expr: Expr
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bare:
+class Bare(NamedTuple):
     """An expression with nothing around it: a branch target, an immediate (a number) or memory (an address)."""
 
     expr: Expr

@@ -83,7 +83,7 @@ class Parser:
         count = self._locals.get(digits, 0) + (direction == "f")
         if not count:
             raise SourceError(f"no label {digits}: before this", token.column)
-        return replace(token, text=f"{int(digits)}#{count}")
+        return token._replace(text=f"{int(digits)}#{count}")
 
     def _assignment(self, name: Token, cursor: Cursor) -> What:
         if name.text.lower() in REGISTERS:

@@ -50,7 +50,7 @@ PREFIXES: Final = {
 
 _ALIASES: Final = {
     "sal": "shl", "movabs": "mov", "retq": "ret", "retn": "ret", "loopz": "loope", "loopnz": "loopne", "xlatb": "xlat",
-    "pushf": "pushfq", "popf": "popfq", "iret": "iretd", "wait": "fwait", "icebp": "int1",
+    "wait": "fwait", "icebp": "int1",
     "sysretq": "sysret",
 }  # fmt: skip
 

@@ -4,8 +4,8 @@ Two ways to reach the registers, chosen at construction. *In place*: the views l
 struct, and entering or leaving the kernel copies nothing. *By copy*, where our own memory cannot be searched for the
 struct: the views lie over a saved context, which `_pull` fills and `_push` writes back. Both have the same layout.
 
-RFLAGS have two forms in the engine. Inside a hook: arithmetic flags in cc_op and its operands, DF in a field of its
-own, the rest in `eflags`. While stopped: all in `eflags`. The views always show the first form.
+RFLAGS are spread out: arithmetic flags in cc_op and its operands, DF in a field of its own, the rest in `eflags`.
+The bits of `eflags` that belong elsewhere may hold anything and are not looked at, except when the engine starts.
 """
 
 import ctypes
@@ -176,7 +176,8 @@ class CpuState:
         """RFLAGS. The engine keeps the arithmetic flags lazily: only it can work out most of their forms."""
         halves, words = self._halves, self._words
         if halves[layout.HALF_CC_OP] == _CC_OP_EFLAGS:
-            return words[layout.WORD_EFLAGS] | words[layout.WORD_CC_SRC] | (halves[layout.HALF_DF] & FLAG_DF)
+            rest = words[layout.WORD_EFLAGS] & _FLAGS_STORED
+            return rest | words[layout.WORD_CC_SRC] | (halves[layout.HALF_DF] & FLAG_DF)
         self._push()
         self._read_register(self._handle, uc.REG_EFLAGS, self._flags_at)
         return self._flags[0]
@@ -189,17 +190,13 @@ class CpuState:
         halves[layout.HALF_CC_OP] = _CC_OP_EFLAGS
         halves[layout.HALF_DF] = 0xFFFF_FFFF if value & FLAG_DF else 1
 
-    def _flags_to_start_form(self) -> None:
-        """Before the engine starts. While stopped it keeps RFLAGS in one word, and takes them from there.
+    def _before_start(self) -> None:
+        """The engine takes all of RFLAGS from `eflags` when it starts: put them there.
 
-        Anything else loses the arithmetic flags of a task that was switched to inside a hook.
+        Otherwise a task that was switched to inside a hook would lose its arithmetic flags at the next start.
         """
         self._words[layout.WORD_EFLAGS] = self.rflags
         self._push()
-
-    def _flags_to_hook_form(self) -> None:
-        """After it has stopped: flags apart, as inside a hook. Left in the one word they would be stuck at one."""
-        self.rflags = self._words[layout.WORD_EFLAGS]
 
     def fxsave(self) -> bytes:
         """The 512-byte FXSAVE64 image of the running state."""

@@ -30,6 +30,7 @@ INSN_IN, INSN_OUT, INSN_SYSCALL, INSN_SYSENTER = 218, 500, 699, 700
 # uc_x86_reg
 REG_CS, REG_EFLAGS, REG_FPSW, REG_RIP, REG_SS = 11, 25, 31, 41, 49
 REG_CR0, REG_CR2, REG_CR3, REG_CR4, REG_FP0, REG_XMM0 = 50, 52, 53, 54, 82, 122
+REG_FIP, REG_FDP, REG_FOP = 254, 256, 258
 REG_FPCW, REG_FPTAG, REG_MSR, REG_MXCSR, REG_FS_BASE, REG_GS_BASE = 246, 247, 248, 249, 250, 251
 #: rax rcx rdx rbx rsp rbp rsi rdi r8..r15, the hardware's order
 REG_GENERAL: Final = (35, 38, 40, 37, 44, 36, 43, 39, *range(106, 114))
@@ -157,9 +158,9 @@ class Engine:
         buffer = ctypes.create_string_buffer(data, 64)
         self._check("uc_reg_write", self.lib.uc_reg_write(self.handle, register, buffer))
 
-    def start(self, rip: int, count: int = 0) -> int:
-        """uc_emu_start; returns the uc_err. `count` limits the instructions (0: no limit)."""
-        return self.lib.uc_emu_start(self.handle, rip, 0, 0, count)
+    def start(self, rip: int) -> int:
+        """uc_emu_start without any limit; returns the uc_err."""
+        return self.lib.uc_emu_start(self.handle, rip, 0, 0, 0)
 
     def describe(self, code: int) -> str:
         """The engine's text for a uc_err."""

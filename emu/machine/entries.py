@@ -44,6 +44,7 @@ NEVER: Final = 1 << 62
 FLUSH_TLB, FLUSH_CODE, STOP, INTERRUPT = 1, 2, 4, 8
 
 _NOWHERE: Final = 1 << 63  # not canonical: no instruction starts there
+_FLAG_WORDS: Final = slice(layout.WORD_EFLAGS, layout.WORD_EFLAGS + 5)  # eflags cc_dst cc_src cc_src2 cc_op+df
 _MODE_FLAGS: Final = FLAG_VM | FLAG_IOPL
 _VECTOR_SYSCALL: Final = 0x80
 _HAS_ERROR: Final = frozenset((8, 10, 11, 12, 13, 14, 17))
@@ -76,7 +77,7 @@ class Entries(CpuState):
         self._control = engine.lib.uc_ctl
         stop = native.address_of(self._stop_engine)
         self._block_counter = native.Counter(NEVER, stop, 0, 0)
-        self._code_counter = native.Counter(NEVER, stop, 0, _NOWHERE)
+        self._code_counter = native.Counter(NEVER, stop, 0, _NOWHERE, self._registers_at)
         self._due: int = FLUSH_TLB
         self._loaded_cr3 = 0
         self._failure: BaseException | None = None
@@ -89,9 +90,11 @@ class Entries(CpuState):
         self._enter_ring3(ram)
         self._exception = self._on_exception
         self._frame.mode = self._mode
+        self._code_counter.count = 0
 
     def attach(self, traps: TrapHandler) -> None:
         """Set the kernel that the CPU enters. Not while `run` is active."""
+        self._due |= FLUSH_TLB  # nothing the last kernel mapped is believed any more
         self._traps = traps
         self._kernel_syscall = traps.syscall
 
@@ -117,7 +120,9 @@ class Entries(CpuState):
         engine.hook(uc.HOOK_INSN, uc.SyscallHook(self._out_hook), insn=uc.INSN_OUT)
         if stubs:
             engine.hook(uc.HOOK_BLOCK, stubs.block, native.data_of(self._block_counter))
-        if self.exact and stubs:
+        else:
+            engine.hook(uc.HOOK_BLOCK, uc.SyscallHook(self._block_hook))
+        if self.exact and stubs and self.in_place:
             engine.hook(uc.HOOK_CODE, stubs.code, native.data_of(self._code_counter))
         elif self.exact:
             engine.hook(uc.HOOK_CODE, uc.CodeHook(self._code_hook))
@@ -192,6 +197,13 @@ class Entries(CpuState):
         except BaseException as failure:
             self._fail(failure)
 
+    def _block_hook(self) -> None:
+        """What native.BLOCK_LISTING does, for hosts without it."""
+        counter = self._block_counter
+        counter.left -= 1
+        if counter.left < 0:
+            self._stop_engine(self._handle)
+
     def _code_hook(self, _engine: int, address: int) -> None:
         """What native.CODE_LISTING does, for hosts without it."""
         counter = self._code_counter
@@ -201,6 +213,8 @@ class Entries(CpuState):
             return
         counter.count += 1
         counter.last = address
+        self._pull()
+        counter.flags[:] = self._words[_FLAG_WORDS].tolist()
 
     def _fail(self, failure: BaseException) -> None:
         if self._failure is None:
@@ -210,7 +224,8 @@ class Entries(CpuState):
     # Entries
 
     def _prepare_syscall(self) -> None:
-        self._code_counter.last = _NOWHERE
+        if self.exact:
+            self._settle(begun=False)
         if self._stepper.active:
             self._end_stepping()
             self._words[R11] &= ~FLAG_TF & U64
@@ -247,7 +262,7 @@ class Entries(CpuState):
         elif error & PF_INSTR and self._begin_stepping(cr2):
             return
         if self.exact:
-            self._uncount()
+            self._settle(begun=True)
         self._traps.exception(VEC_PF, error, cr2)
 
     def _begin_stepping(self, cr2: int) -> bool:
@@ -271,8 +286,8 @@ class Entries(CpuState):
             self._end_stepping()
         if vector == VEC_DF or vector > 31:
             raise MachineError(f"the engine reported exception {vector} at {self._words[RIP]:#x}")
-        if vector != VEC_DB:
-            self._uncount()
+        if self.exact:
+            self._settle(begun=vector != VEC_DB)
         self._traps.exception(vector, error if vector in _HAS_ERROR else 0, 0)
 
     def _software_interrupt(self, number: int) -> None:
@@ -282,12 +297,14 @@ class Entries(CpuState):
         """
         if self._stepper.active:
             self._end_stepping()
-        if number in (VEC_BP, _VECTOR_SYSCALL):
-            self._code_counter.last = _NOWHERE
+        trap = number in (VEC_BP, _VECTOR_SYSCALL)
+        if not trap:
+            self._words[RIP] = (self._words[RIP] - 2) & U64
+        if self.exact:
+            self._settle(begun=not trap)
+        if trap:
             self._traps.exception(number, 0, 0)
             return
-        self._words[RIP] = (self._words[RIP] - 2) & U64
-        self._uncount()
         self._traps.exception(VEC_GP, number * 8 + 2, 0)
 
     def _check_mode(self) -> bool:
@@ -308,7 +325,8 @@ class Entries(CpuState):
         self._halves[layout.HALF_HFLAGS] = self._mode
         words[layout.WORD_EFLAGS] &= ~_MODE_FLAGS & U64
         words[self._segments] = self._pristine_segments
-        self._code_counter.last = _NOWHERE
+        if self.exact:
+            self._settle(begun=False)
         self._traps.exception(VEC_GP, 0, 0)
 
     def _refuse(self, vector: int) -> None:
@@ -316,7 +334,8 @@ class Entries(CpuState):
 
         The hook cannot keep the rest of the block from running. So the state is put aside, and the rest runs with
         no memory at all (CR3 0): its first access ends it, its effect on registers is thrown away, and its system
-        calls are ignored. `run` then restores the state and delivers the exception.
+        calls are ignored. `run` then restores the state and delivers the exception. One thing stays wrong: unless
+        exact=True, the arithmetic flags may be those of an earlier instruction of the block.
         """
         if self._refused is not None:
             return
@@ -353,16 +372,26 @@ class Entries(CpuState):
         if self._check_mode():
             if self._stepper.active:
                 self._end_stepping()
-            self._uncount()
+            if self.exact:
+                self._settle(begun=True)
             self._traps.exception(vector, 0, 0)
         self._leave()
 
-    def _uncount(self) -> None:
-        """The instruction at RIP faults: it was begun, and counted, but not executed."""
-        counter = self._code_counter
-        if counter.last == self._words[RIP]:
+    def _settle(self, begun: bool) -> None:
+        """On entry with exact=True: make the flags true again, and take back the count of what was not executed.
+
+        `begun`: the instruction at RIP may have been begun, and will be again (a fault, not a trap).
+
+        Under an instruction hook the engine works the flags out before every instruction, into cc_src. On a fault it
+        then restores cc_op from before that, and the two no longer go together. The hook has kept all five words
+        as they were when the instruction began.
+        """
+        counter, words = self._code_counter, self._words
+        if begun and counter.last == words[RIP]:
             counter.count -= 1
             counter.left += 1
+            for word, value in enumerate(counter.flags, layout.WORD_EFLAGS):
+                words[word] = value
         counter.last = _NOWHERE
 
     def _leave(self) -> None:

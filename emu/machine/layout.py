@@ -133,7 +133,7 @@ def find_fields(engine: Engine, context: Context, header: int) -> Fields:
     words = memoryview(context.raw()[header:]).cast("Q")
     halves = words.cast("B").cast("I")
     _expect(place[REG_RIP] == WORD_RIP * 8, "RIP")
-    # The API leaves the arithmetic flags and DF in this word too, where they would stick: `CpuState.rflags` does not.
+    # The API leaves the arithmetic flags and DF in this word too, where they mean nothing.
     _expect(words[WORD_EFLAGS] & ~0xCD5 == 0x4002 and words[WORD_CC_SRC] == 0x8D5, "RFLAGS")
     _expect(halves[HALF_CC_OP] == _CC_OP_EFLAGS and halves[HALF_DF] == 0xFFFF_FFFF, "the lazy flags")
     engine.write(REG_EFLAGS, 0x2)

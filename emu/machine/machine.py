@@ -22,17 +22,18 @@ _CODE_BUFFER: Final = 32 << 20
 # How long the engine may run before the loop looks at interrupt(), in seconds, and the first guess in blocks.
 _POLL_MIN, _POLL_MAX, _POLL_START = 0.005, 0.02, 20_000
 
-SliceMethod = Literal["native", "count"]
+SliceMethod = Literal["native", "python"]
 StopReason = Literal["stopped", "interrupted", "budget"]
 
 
 class Machine(Entries):
     """RAM of `ram_bytes`, one CPU, and the loop that runs user code until the kernel stops it.
 
-    quantum        length of a time slice in blocks (instructions with slice_method 'count'); may be set any time,
-                   and holds from the next slice on
-    slice_method   None: 'native' where the host allows it, else 'count' (a tenth of the speed)
-    exact          count instructions too (`instructions`, `set_instruction_budget`); a tenth of the speed
+    quantum        length of a time slice in blocks; may be set any time, and holds from the next slice on
+    slice_method   who counts blocks; None: 'native' where the host allows it, else 'python' (a fiftieth of the speed)
+    exact          count instructions too (`instructions`, `set_instruction_budget`); a tenth of the speed. The engine
+                   then cuts straight code of more than some 300 instructions into more blocks, so ticks may
+                   fall elsewhere than without; both are repeatable
     in_place       use the engine's register file directly where it can be found
     """
 
@@ -45,15 +46,19 @@ class Machine(Entries):
         in_place: bool = True,
         huge_pages: bool = True,
     ) -> None:
+        if slice_method not in (None, "native", "python"):
+            raise ValueError(f"slice_method is 'native', 'python' or None, not {slice_method!r}")
+        if quantum < 1:
+            raise ValueError(f"a quantum of {quantum} blocks")
         self._running = False
         self.ram = Ram(ram_bytes, huge_pages)
         self._open_engine = uc.Engine(_CODE_BUFFER)
         try:
             self._open_engine.map(self.ram.address, self.ram.size)
-            stubs = None if slice_method == "count" else native.load()
+            stubs = None if slice_method == "python" else native.load()
             if stubs is None and slice_method == "native":
                 raise MachineError("native slices need an x86-64 host that allows executable memory")
-            self.slice_method: SliceMethod = "native" if stubs else "count"
+            self.slice_method: SliceMethod = "native" if stubs else "python"
             self.quantum = self._left = quantum
             self._blocks = self._chunk = 0
             self._poll = _POLL_START
@@ -64,10 +69,17 @@ class Machine(Entries):
             raise
 
     def blocks(self) -> int:
-        """Basic blocks run so far; with slice_method 'count', instructions, in steps of whole slices."""
-        if self._stubs is None:
-            return self._blocks
+        """Basic blocks run so far."""
         return self._blocks + self._chunk - max(self._block_counter.left, 0)
+
+    @property
+    def slice_left(self) -> int:
+        """Blocks until the next tick. Assignable outside `run`, so that a restored system is preempted as the first."""
+        return self._left - self._chunk + max(self._block_counter.left, 0)
+
+    @slice_left.setter
+    def slice_left(self, value: int) -> None:
+        self._left = value
 
     def instructions(self) -> int:
         """Instructions executed so far (exact=True only, else MachineError).
@@ -89,7 +101,9 @@ class Machine(Entries):
     def run(self) -> StopReason:
         """Run user code until the kernel calls `stop`, `interrupt` is called or the budget is used up.
 
-        Raises what a trap handler raised, and MachineError when the engine stops for no reason it should.
+        Raises what a trap handler raised, and MachineError when the engine stops for no reason it should. The
+        interpreter's own SIGINT handler would raise in the middle of anything: callers install one that calls
+        `interrupt`.
         """
         if self._running:
             raise MachineError("run() is not reentrant")
@@ -113,18 +127,21 @@ class Machine(Entries):
         chunk = self._chunk = max(1, min(self._left, self._poll))
         counter = self._block_counter
         counter.left = chunk
-        self._flags_to_start_form()
+        self._before_start()
         began = time.perf_counter()
-        error = self._engine.start(self.regs[RIP], 0 if self._stubs else chunk)
+        error = self._engine.start(self.regs[RIP])
         self._adapt_poll(time.perf_counter() - began)
         self._pull()
-        self._flags_to_hook_form()
         self._halves[self._half_old] = ALIVE
         budget_used = self._code_counter.left < 0
         if budget_used:
             counter.left += 1  # the block hook will count the block again when it goes on
             self._code_counter.left = 0
-        expired = self._account(chunk, bool(error) or budget_used)
+        expired = counter.left < 0
+        used = chunk - max(counter.left, 0)
+        counter.left = self._chunk = 0
+        self._blocks += used
+        self._left -= used
         self._finish_slice(error, expired, budget_used)
         return budget_used
 
@@ -142,19 +159,6 @@ class Machine(Entries):
             self._tick_if_due()
         elif not (budget_used or self._due & (STOP | INTERRUPT)):
             raise MachineError(f"the engine stopped for no reason at {self.regs[RIP]:#x}")
-
-    def _account(self, chunk: int, cut_short: bool) -> bool:
-        """Book what the slice has used up; True if it ran to its end."""
-        if self._stubs:
-            expired = self._block_counter.left < 0
-            used = chunk - max(self._block_counter.left, 0)
-        else:
-            expired = not (cut_short or self._due & (STOP | INTERRUPT) or self._failure or self._refused)
-            used = chunk if expired else 0
-        self._block_counter.left = self._chunk = 0
-        self._blocks += used
-        self._left -= used
-        return expired
 
     def _adapt_poll(self, seconds: float) -> None:
         """Keep the time between two looks at `interrupt` in bounds."""

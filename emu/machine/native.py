@@ -12,8 +12,9 @@ hook, to whichever task then runs: with a prefix (66 0F 05) that would be one by
 tables to the first byte; anything but 0F, or a huge page, goes the slow way. It needs the register file in place.
 Offsets there are those of layout.py: RIP 128, eflags 136, hflags 176.
 
-Where the host is not x86-64 or refuses executable memory, `load` returns None and the machine falls back to
-`emu_start(count=...)`.
+Where the host is not x86-64 or refuses executable memory, `load` returns None and the machine counts in Python
+callbacks. Not with `emu_start(count=...)`: that is ten times faster than a callback, but puts an instruction hook
+under every instruction, and then a fault in mid-block loses the arithmetic flags (Entries._settle).
 """
 
 import ctypes
@@ -36,11 +37,20 @@ CODE_LISTING: Final = """
     js expired
     inc qword ptr [rcx + 16]
     mov qword ptr [rcx + 24], rsi
+    mov rax, qword ptr [rcx + 32]
+    movups xmm0, xmmword ptr [rax + 136]
+    movups xmm1, xmmword ptr [rax + 152]
+    mov rax, qword ptr [rax + 168]
+    movups xmmword ptr [rcx + 40], xmm0
+    movups xmmword ptr [rcx + 56], xmm1
+    mov qword ptr [rcx + 72], rax
     ret
 expired:
     jmp qword ptr [rcx + 8]
 """
-CODE_CODE: Final = bytes.fromhex("48832901 7809 48ff4110 48897118 c3 ff6108")
+CODE_CODE: Final = bytes.fromhex(
+    "48832901782e48ff411048897118488b41200f1080880000000f108898000000488b80a80000000f1141280f11493848894148c3ff6108"
+)
 
 SYSCALL_LISTING: Final = """
     push rbx
@@ -119,21 +129,30 @@ _SPACING = 256
 class Counter(ctypes.Structure):
     """What a stub finds at `user_data`; the offsets are those of the listings.
 
-    left     decremented first; below zero the stub asks the engine to stop and counts nothing
-    stop     address of uc_emu_stop, which gets the engine handle the stub was called with
-    count    instructions begun (CODE_LISTING only)
-    last     address of the last one begun (CODE_LISTING only)
+    left        decremented first; below zero the stub asks the engine to stop and counts nothing
+    stop        address of uc_emu_stop, which gets the engine handle the stub was called with
+
+    CODE_LISTING only:
+
+    count       instructions begun
+    last        address of the last one begun
+    registers   address of the register file
+    flags       the five words of the lazy flags (eflags to cc_op) before that instruction, see Entries._settle
     """
 
     left: int
     stop: int
     count: int
     last: int
+    registers: int
+    flags: "ctypes.Array[ctypes.c_uint64]"
     _fields_ = [
         ("left", ctypes.c_int64),
         ("stop", ctypes.c_uint64),
         ("count", ctypes.c_uint64),
         ("last", ctypes.c_uint64),
+        ("registers", ctypes.c_uint64),
+        ("flags", ctypes.c_uint64 * 5),
     ]
 
 
@@ -179,7 +198,7 @@ def load() -> NativeCode | None:
     """Put the stubs into executable memory; None where that is impossible."""
     if not supported_host():
         return None
-    page = mmap.mmap(-1, mmap.PAGESIZE)
+    page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     for i, stub in enumerate(_STUBS):
         page[_SPACING * i : _SPACING * i + len(stub)] = stub
     address = ctypes.addressof(ctypes.c_char.from_buffer(page))

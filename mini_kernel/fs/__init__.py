@@ -1,11 +1,13 @@
 """Files: inodes, open file descriptions, descriptor tables, path walks, pipes, devices and the host's directories.
 
     path      FsContext, permission check, the path walk
-    vfs       Vfs: what system calls do to names (open, mkdir, rename, ...)
+    vfs       Vfs: the tree, the standard streams, open
+    namei     making, removing and renaming names
     inode     RegularFile, Directory, Symlink
     file      File: an open file description, and those of inode's classes
     fdtable   FdTable: numbers to Files
-    pipe, device, stream, event      files that are not stored anywhere
+    pipe, device, tty, event         files that are not stored anywhere
+    stream    what the embedding provides as standard input and output
     host      a host directory as a read-only tree
     proc      /proc/self
 

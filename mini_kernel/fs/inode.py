@@ -260,7 +260,7 @@ class Directory(Inode):
         self.nlink = 2
         self.parent: Directory = parent or self
         self.name = b""
-        self.mount = False  # cannot be removed
+        self.mount = False  # cannot be removed or renamed
         self.nodes: dict[bytes, Inode] = {}
 
     def size(self) -> int:

@@ -80,6 +80,8 @@ def _require_removable(place: Place, inode: Inode, fs: FsContext) -> None:
     require(place.parent, MAY_WRITE | MAY_EXEC, fs)
     if not may_delete(place.parent, inode, fs):
         raise SysError(EPERM)
+    if isinstance(inode, Directory) and inode.mount:
+        raise SysError(EBUSY)
 
 
 def unlink(caller: Caller, path: bytes, base: Directory | None = None) -> None:
@@ -108,8 +110,6 @@ def rmdir(caller: Caller, path: bytes, base: Directory | None = None) -> None:
     if not isinstance(inode, Directory):
         raise SysError(ENOTDIR)
     _require_removable(place, inode, caller.fs)
-    if inode.mount:
-        raise SysError(EBUSY)
     _remove_directory(place, inode)
 
 

@@ -4,9 +4,11 @@ A HostStream is a *handle*, like RAM and CPU: it holds no kernel state and is le
 """
 
 import os
+import select
 from typing import Protocol
 
 from mini_kernel.errors import SysError
+from mini_kernel.uapi.errno import EIO
 
 
 class HostStream(Protocol):
@@ -50,22 +52,20 @@ class FdStream:
         return rows, columns
 
     def ready(self) -> bool:
-        import select
-
         return bool(select.select([self.fd], [], [], 0)[0])
 
     def read(self, n: int) -> bytes:
         try:
             return os.read(self.fd, n)
         except OSError as error:
-            raise SysError(error.errno or 5) from None
+            raise SysError(error.errno or EIO) from None
 
     def write(self, data: bytes) -> None:
         try:
             while data:
                 data = data[os.write(self.fd, data) :]
         except OSError as error:
-            raise SysError(error.errno or 5) from None
+            raise SysError(error.errno or EIO) from None
 
 
 class BytesStream:

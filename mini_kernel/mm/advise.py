@@ -13,6 +13,7 @@ from mini_kernel.mm.vma import (
     VM_DONTCOPY,
     VM_LOCKED,
     VM_LOCKONFAULT,
+    VM_MAYWRITE,
     VM_READ,
     VM_SHARED,
     VM_WIPEONFORK,
@@ -86,10 +87,10 @@ def _free(mm: Mm, vma: Vma, start: int, end: int) -> None:
 
 
 def _remove(mm: Mm, vma: Vma, start: int, end: int) -> None:
-    """MADV_REMOVE: punch a hole in shared memory."""
+    """MADV_REMOVE: punch a hole in shared memory, which need not be writable just now (Linux since 6.7)."""
     if vma.flags & VM_LOCKED or vma.file is None:
         raise SysError(EINVAL)
-    if vma.flags & (VM_SHARED | VM_WRITE) != VM_SHARED | VM_WRITE:
+    if vma.flags & (VM_SHARED | VM_MAYWRITE) != VM_SHARED | VM_MAYWRITE:
         raise SysError(EACCES)
     first = vma.index_of(start) << PAGE_SHIFT
     vma.file.cache.punch(first, first + end - start)

@@ -77,8 +77,11 @@ class Zone:
 class FrameAllocator:
     """All frames of the machine behind the first `reserved` ones."""
 
-    def __init__(self, ram: PhysicalMemory, cpu: Cpu | None = None, reserved: int = 0) -> None:
-        """`cpu` is asked to drop translated code when a frame that held code changes hands."""
+    def __init__(self, ram: PhysicalMemory, cpu: Cpu | None = None, reserved: int = 1) -> None:
+        """`cpu` is asked to drop translated code when a frame that held code changes hands.
+
+        Precondition: `reserved` is at least 1. Frame 0 is nobody's, as 0 stands for "no frame" and "no table".
+        """
         self.ram = ram
         self.cpu = cpu
         self.total = ram.size >> PAGE_SHIFT

@@ -172,6 +172,8 @@ def brk(mm: Mm, address: int) -> int:
     try:
         if new > old:
             _grow_heap(mm, old, new)
+        elif new < old and not mm.overlapping(new, old):
+            return mm.brk  # somebody unmapped it already; Linux since 6.1 leaves the break alone then
         elif new < old:
             unmap_range(mm, new, old)
     except SysError:

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import pytest
 from machine_lab import CODE, DATA, STACK_TOP, Lab, Trap, laboratory
 
-from mini_kernel.x86 import FLAG_NT, FLAG_TF, PTE_P, PTE_U, PTE_W, R11, RAX, RCX, RDI, RIP, RSP
+from mini_kernel.x86 import FLAG_NT, FLAG_TF, PTE_P, PTE_U, PTE_W, R11, RAX, RBX, RCX, RDI, RIP, RSP
 
 CONFIGURATIONS = {
     "native": {},
     "copied": {"in_place": False},
-    "count": {"slice_method": "count"},
+    "python": {"slice_method": "python"},
     "exact": {"exact": True},
+    "exact, copied": {"exact": True, "in_place": False},
 }
 
 DE, DB, BP, UD, GP, PF = 0, 1, 3, 6, 13, 14
@@ -71,7 +72,7 @@ TABLE: dict[str, tuple[str, int | str, int, int, int]] = {
     "out dx, eax": ("ef", GP, 0, 0, 0),
     "in after nop": ("90 ec", GP, 0, 1, 0),
     "in, then a system call that must not be made": ("ec 0f05", GP, 0, 0, 0),
-    "in, then a store that must not be made": ("ec 890425 00006000", GP, 0, 0, 0),
+    "in, then a store that must not be made": ("bb01000000 ec 891c25 00006000", GP, 0, 5, 0),
     "insb": (TO_DATA + "6c", GP, 0, 7, 0),
     "outsb": ("48c7c600006000 6e", GP, 0, 7, 0),
     "rep insb": (TO_DATA + "b903000000 f36c", GP, 0, 12, 0),
@@ -240,6 +241,37 @@ def test_no_way_out_of_ring_3(lab: Lab, flags: int, tail: str) -> None:
     assert [trap.vector for trap in traps] == [GP]
     assert lab.run(bytes.fromhex("9c 58 0f05"))[-1].vector == "syscall"
     assert lab.machine.regs[RAX] == 0x202
+
+
+def test_selectors_after_leaving_64_bit_mode(lab: Lab) -> None:
+    """A task that goes on after the #GP for leaving 64-bit mode is back in it, with its selectors and zero bases."""
+    lab.reset()
+    lab.write(lab.code_frame + 0x800, bytes.fromhex("8ccb 64488b0425 00006000 0f05"))  # mov ebx, cs; mov rax, fs:[DATA]
+    lab.machine.ram.words[0x20_1000 >> 3] = 77
+
+    def act(trap: Trap) -> bool:
+        if trap.vector == GP:
+            lab.machine.regs[RIP] = CODE + 0x800
+        return trap.vector == GP
+
+    lab.log.act = act
+    try:
+        frame = bytearray(iretd_frame(0x2_0202))
+        for word in range(5, 9):  # ES DS FS GS: real-mode bases 0x100 bytes up
+            frame[8 * word + 4 : 8 * word + 8] = (0x10).to_bytes(4, "little")
+        lab.run(bytes(frame) + b"\xcf")
+    finally:
+        lab.log.act = lambda trap: False
+    assert [trap.vector for trap in lab.log.traps] == [GP, "syscall"]
+    assert (lab.machine.regs[RBX], lab.machine.regs[RAX]) == (0x33, 77)
+
+
+def test_code_at_address_0_runs(lab: Lab) -> None:
+    """Address 0 is an address like any other when it is mapped."""
+    lab.reset()
+    lab.write(lab.map(0, PTE_P | PTE_U), bytes.fromhex("ffc0 0f05"))
+    assert lab.run(bytes.fromhex("31c0 ffe0")) == [Trap("syscall", 0, 4)]
+    assert lab.machine.regs[RAX] == 1
 
 
 def test_fault_rip_behind_a_block(lab: Lab) -> None:

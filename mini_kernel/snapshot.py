@@ -1,0 +1,151 @@
+"""Snapshots: a system as plain values, to go back to and to compare.
+
+The kernel's objects are pickled. Handles (RAM, CPU, host streams, the kernel object itself) are named instead, so that
+a snapshot fits the system it was taken from and nothing of the host is in it.
+"""
+
+import io
+import pickle
+from collections import deque
+from dataclasses import dataclass
+from random import Random
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(eq=False)
+class Image:
+    """A snapshot: plain values that belong to the system they were taken from."""
+
+    objects: bytes  # the kernel's object graph, pickled
+    cpu: bytes
+    slice_left: int  # blocks until the next tick
+    pfns: NDArray[np.int64]  # frames in use
+    contents: NDArray[np.uint64]  # (len(pfns), 512)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Image)
+            and self.cpu == other.cpu
+            and self.slice_left == other.slice_left
+            and np.array_equal(self.pfns, other.pfns)
+            and np.array_equal(self.contents, other.contents)
+            and _equal(_view(self.objects), _view(other.objects))
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.cpu)
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, handles: dict[str, Any]) -> None:
+        super().__init__(file, protocol=5)
+        self._names = {id(handle): name for name, handle in handles.items()}
+
+    def persistent_id(self, obj: Any) -> str | None:
+        """Name a handle instead of pickling it."""
+        return self._names.get(id(obj))
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, handles: dict[str, Any]) -> None:
+        super().__init__(file)
+        self._handles = handles
+
+    def persistent_load(self, pid: str) -> Any:
+        """The handle of that name."""
+        return self._handles[pid]
+
+
+def dump(state: Any, handles: dict[str, Any]) -> bytes:
+    """Pickle a graph of kernel objects."""
+    buffer = io.BytesIO()
+    _Pickler(buffer, handles).dump(state)
+    return buffer.getvalue()
+
+
+def load(objects: bytes, handles: dict[str, Any]) -> Any:
+    """The graph again, in new objects, with these handles."""
+    return _Unpickler(io.BytesIO(objects), handles).load()
+
+
+# -- comparing ---------------------------------------------------------------------------------------
+
+
+class _Stand:
+    """A handle's place in a graph that is only looked at."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def blocks(self) -> int:
+        """As a CPU's."""
+        return 0
+
+
+class _Stands(dict[str, Any]):
+    def __missing__(self, name: str) -> _Stand:
+        self[name] = stand = _Stand(name)
+        return stand
+
+
+def _view(objects: bytes) -> Any:
+    return load(objects, _Stands())
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """True if two graphs have the same shape and the same values. Cycles are followed once."""
+    seen: set[tuple[int, int]] = set()
+    todo: list[tuple[Any, Any]] = [(a, b)]
+    while todo:
+        x, y = todo.pop()
+        if x is y or (id(x), id(y)) in seen:
+            continue
+        if type(x) is not type(y):
+            return False
+        seen.add((id(x), id(y)))
+        mine, others = _parts(x), _parts(y)
+        if mine is None or others is None:
+            if not _same_value(x, y):
+                return False
+        elif len(mine) != len(others):
+            return False
+        else:
+            todo += zip(mine, others, strict=True)
+    return True
+
+
+def _same_value(x: Any, y: Any) -> bool:
+    if isinstance(x, np.ndarray):
+        return np.array_equal(cast(NDArray[Any], x), y)
+    return bool(x == y)
+
+
+def _parts(value: Any) -> list[Any] | None:
+    """What a container or object consists of, in an order that equal ones share; None for a plain value."""
+    if isinstance(value, dict):
+        items = cast(dict[Any, Any], value)
+        return [part for pair in items.items() for part in pair]
+    if isinstance(value, list | tuple | deque):
+        return list(cast(list[Any], value))
+    if isinstance(value, Random):
+        return [value.getstate()]
+    if isinstance(value, np.ndarray | memoryview | set | frozenset | type) or value is None:
+        return None
+    return _attributes(value)
+
+
+def _attributes(value: Any) -> list[Any] | None:
+    names = list(getattr(value, "__dict__", ()))
+    for kind in type(value).__mro__:
+        slots = getattr(kind, "__slots__", ())
+        names += [slots] if isinstance(slots, str) else list(slots)
+    found: list[Any] = []
+    for name in sorted(set(names)):
+        if hasattr(value, name):
+            part = getattr(value, name)
+            if not isinstance(part, memoryview):
+                found += [name, part]
+    return found or None
