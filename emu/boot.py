@@ -38,7 +38,7 @@ class Options:
     timeout: float | None = None
     exact: bool = False
     quantum: int = DEFAULT_QUANTUM
-    slice_method: Literal["native", "count"] | None = None
+    slice_method: Literal["native", "python"] | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_ENVIRONMENT))
 
 
