@@ -1,6 +1,5 @@
 """The kernel object: everything a running system is, as plain data behind three handles (RAM, CPU, observer)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
@@ -11,7 +10,7 @@ from mini_kernel import snapshot, syscalls
 from mini_kernel.clock import Clock
 from mini_kernel.errors import SysError
 from mini_kernel.fs.fdtable import FdTable
-from mini_kernel.fs.inode import Directory, RegularFile
+from mini_kernel.fs.inode import RegularFile
 from mini_kernel.fs.stream import HostStream
 from mini_kernel.fs.vfs import Vfs
 from mini_kernel.hw import Cpu, PhysicalMemory
@@ -186,7 +185,7 @@ class Kernel:
 
     def caches(self) -> list[PageCache]:
         """Every page cache that a name, an open file or a mapping reaches, once."""
-        found = list(_tree_caches(self.vfs.root))
+        found = list(self.vfs.caches())
         for task in self.tasks.values():
             found += [f.inode.cache for f in task.files.fds.values() if isinstance(f.inode, RegularFile)]
         found += [v.file.cache for mm in self.mms() for v in mm.vmas if v.file is not None]
@@ -231,8 +230,7 @@ class Kernel:
 
     def _handles(self) -> dict[str, Any]:
         """What stays outside snapshots, by name."""
-        streams = {f"stdio{i}": inode.stream for i, inode in enumerate(self.vfs.stdio)}
-        return {"ram": self.ram, "cpu": self.cpu, "kernel": self, **streams}
+        return {"ram": self.ram, "cpu": self.cpu, "kernel": self, **self.vfs.handles()}
 
 
 def _scrub(ram: PhysicalMemory, frames: FrameAllocator, frontiers: tuple[int, int]) -> None:
@@ -240,12 +238,3 @@ def _scrub(ram: PhysicalMemory, frames: FrameAllocator, frontiers: tuple[int, in
     for zone, frontier in zip((frames.low, frames.high), frontiers, strict=True):
         if frontier > zone.frontier:
             ram.discard(zone.frontier, frontier)
-
-
-def _tree_caches(directory: Directory) -> Iterator[PageCache]:
-    """The page caches of all regular files below a directory that are in memory."""
-    for node in directory.nodes.values():
-        if isinstance(node, RegularFile):
-            yield node.cache
-        elif isinstance(node, Directory) and node is not directory:
-            yield from _tree_caches(node)

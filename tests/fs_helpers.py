@@ -1,8 +1,10 @@
 """What several tests of files need: a kernel on fake hardware, a task with some memory, calls by name."""
 
+import struct
 from typing import Any
 
 from fakes import FakeCpu, FakeRam
+
 from mini_kernel.errors import SysError
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.file import File
@@ -13,11 +15,15 @@ from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.mmap import mmap
 from mini_kernel.syscalls import dirs, files, io, pipes, poll, stat
 from mini_kernel.task import Process, Task
+from mini_kernel.uapi import errno_names
+from mini_kernel.uapi.fcntl import O_RDWR
 from mini_kernel.uapi.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from mini_kernel.wait import Block
 
 BUFFER = 0x10_0000  # 64 pages of memory the task may read and write; nothing is mapped around them
 BUFFER_END = BUFFER + 64 * 4096
+PAGE = 4096
+LAST = BUFFER_END - 10  # ten bytes of good memory before bad
 MODULES = (dirs, files, io, pipes, poll, stat)
 
 
@@ -81,3 +87,20 @@ class System:
 
     def file(self, fd: int) -> File:
         return self.task.files.get(fd)
+
+
+def make(system: System, content: bytes, flags: int = O_RDWR) -> int:
+    """A descriptor of a new file with this content, at its beginning."""
+    system.kernel.vfs.write_file(b"/file", content)
+    return system.open(b"/file", flags)
+
+
+def pair(system: System, flags: int = 0) -> tuple[int, int]:
+    """The (read, write) descriptors of a new pipe."""
+    assert system.pipe2(BUFFER, flags) == 0
+    return struct.unpack("<ii", system.got(8))
+
+
+def name(result: Any) -> Any:
+    """A failure by its errno's name."""
+    return errno_names[-result] if isinstance(result, int) and result < 0 else result

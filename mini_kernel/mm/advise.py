@@ -275,7 +275,9 @@ def msync(mm: Mm, start: int, length: int, flags: int) -> None:
     if flags & mman.MS_ASYNC and flags & mman.MS_SYNC:
         raise SysError(EINVAL)
     end = start + page_up(length)
-    if end > TASK_SIZE or end < start:
+    if start == end:
+        return
+    if end > TASK_SIZE:
         raise SysError(ENOMEM)
     if flags & mman.MS_INVALIDATE and any(v.flags & VM_LOCKED for v in mm.overlapping(start, end)):
         raise SysError(EBUSY)

@@ -20,6 +20,7 @@ from mini_kernel.mm.vma import (
 )
 from mini_kernel.uapi.errno import EAGAIN, EEXIST, EINVAL, ENOMEM, EOVERFLOW, EPERM
 from mini_kernel.uapi.mman import (
+    MAP_32BIT,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
@@ -110,8 +111,11 @@ def _place(mm: Mm, address: int, length: int, flags: int) -> int:
             raise SysError(EEXIST)
         return address
     hint = max(page_down(address), MMAP_MIN_ADDR) if address else 0
-    if hint and hint <= TASK_SIZE - length and mm.is_free(hint, hint + length):
+    end = END_32BIT if flags & MAP_32BIT else TASK_SIZE
+    if hint and hint <= end - length and mm.is_free(hint, hint + length):
         return hint
+    if flags & MAP_32BIT:
+        return mm.find_gap(length, BEGIN_32BIT, END_32BIT)
     try:
         return mm.find_gap(length)
     except SysError:

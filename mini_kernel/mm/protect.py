@@ -1,11 +1,11 @@
 """mprotect(2) on an address space (Linux mm/mprotect.c)."""
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm import alias
+from mini_kernel.mm import alias, fault
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.pgtable import PTE_PROTNONE
 from mini_kernel.mm.tlb import Gather
-from mini_kernel.mm.vma import VM_ACCESS, VM_EXEC, VM_GROWSDOWN, VM_SHARED, VM_WRITE, Vma
+from mini_kernel.mm.vma import VM_ACCESS, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE, Vma
 from mini_kernel.uapi.errno import EACCES, EINVAL, ENOMEM
 from mini_kernel.uapi.mman import PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_A, PTE_ADDR, PTE_D, PTE_W, TASK_SIZE, page_up
@@ -56,10 +56,13 @@ def _protect(mm: Mm, start: int, end: int, rights: int) -> None:
         flags = vma.flags & ~VM_ACCESS | rights
         if flags != vma.flags:
             _check_data_limit(mm, vma, flags, stop - at)
+            fill = vma.flags & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED and flags & VM_WRITE
             for part in mm.isolate(at, stop):
                 with mm.gather() as tlb:
                     _set_flags(mm, part, flags, tlb)
             mm.merge_range(at, stop)
+            if fill:  # what is locked does not wait for the first write (Linux mprotect_fixup)
+                fault.prefault_quietly(mm, at, stop)
         at = stop
 
 

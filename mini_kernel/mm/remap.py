@@ -130,12 +130,20 @@ def _move(mm: Mm, vma: Vma, old: int, old_length: int, new: int, new_length: int
         mm.pt.write(old, entries * 0)
         mm.pt.write(new, entries)
         tlb.stale()
-    if keep and old_length and vma.flags & VM_LOCKED:
-        vma.set_flags(vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT))  # the lock goes with the pages (dontunmap_complete)
-        mm.merge_range(vma.start, vma.end)
-    result = mm.insert(moved)
+    locked = moved.flags & VM_LOCKED
+    mm.insert(moved)
     if not keep:
         unmap_range(mm, old, old + old_length)
-    if result.flags & VM_LOCKED:
+    elif old_length and locked:
+        _unlock(mm, old)
+    if locked:
         fault.prefault_quietly(mm, new + old_length, new + new_length)
     return new
+
+
+def _unlock(mm: Mm, address: int) -> None:
+    """The area that stays behind is not locked any more; nor is the new one, if the two became one (Linux)."""
+    vma = mm.find(address)
+    assert vma is not None
+    vma.set_flags(vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT))
+    mm.merge_range(vma.start, vma.end)

@@ -4,14 +4,17 @@ from typing import TYPE_CHECKING
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.file import File
+from mini_kernel.fs.inode import RegularFile
 from mini_kernel.mm import advise, protect, remap, uaccess
 from mini_kernel.mm import mmap as mm_mmap
 from mini_kernel.mm.vma import VM_MAY, VM_MAYWRITE
 from mini_kernel.syscalls.table import s32, syscall, u32
 from mini_kernel.task import Task
-from mini_kernel.uapi.errno import EACCES, EAGAIN, EINVAL
+from mini_kernel.uapi.errno import EACCES, EAGAIN, EINVAL, EPERM
+from mini_kernel.uapi.fcntl import F_SEAL_WRITE
 from mini_kernel.uapi.mman import (
     MAP_ANONYMOUS,
+    MAP_PRIVATE,
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
     MAP_TYPE,
@@ -62,6 +65,10 @@ def _file_rights(file: File, prot: int, flags: int) -> int:
     if flags & MAP_TYPE in (MAP_SHARED, MAP_SHARED_VALIDATE) and not file.can_write:
         if prot & PROT_WRITE:
             raise SysError(EACCES)
+        may &= ~VM_MAYWRITE
+    elif flags & MAP_TYPE != MAP_PRIVATE and isinstance(file.inode, RegularFile) and file.inode.seals & F_SEAL_WRITE:
+        if prot & PROT_WRITE:
+            raise SysError(EPERM)
         may &= ~VM_MAYWRITE
     assert file.cache is not None  # raises ENODEV for what cannot be mapped
     return may

@@ -60,7 +60,14 @@ def test_constants_are_plain_integers_with_what_programs_use() -> None:
     """An assembler source can name flags, numbers and the project's own additions."""
     table = uapi.constants()
     assert all(type(value) is int for value in table.values())
-    wanted = {"SYS_write": 1, "PROT_READ": 1, "MAP_PRIVATE": 2, "CHILD_WRITE": 1, "PARENT_WRITE": 2, "SFORK_POPULATE": 4}
+    wanted = {
+        "SYS_write": 1,
+        "PROT_READ": 1,
+        "MAP_PRIVATE": 2,
+        "CHILD_WRITE": 1,
+        "PARENT_WRITE": 2,
+        "SFORK_POPULATE": 4,
+    }
     wanted |= {"MAP_SFORK": 0x200, "SYS_odfork": 2000, "AT_FDCWD": -100, "AT_PHDR": 3, "SIGSEGV": 11, "ENOENT": 2}
     assert {name: table[name] for name in wanted} == wanted
 
