@@ -13,7 +13,7 @@ from mini_kernel.mm import alias
 from mini_kernel.mm.frame import K_CACHE, K_CODE
 from mini_kernel.mm.mm import MMAP_MIN_ADDR, STACK_GUARD_GAP, Mm
 from mini_kernel.mm.pagecache import PageCache
-from mini_kernel.mm.vma import VM_ACCESS, VM_EXEC, VM_GROWSDOWN, VM_LOCKONFAULT, VM_SHARED, VM_WRITE, Vma
+from mini_kernel.mm.vma import VM_ACCESS, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_LOCKONFAULT, VM_SHARED, VM_WRITE, Vma
 from mini_kernel.uapi.errno import ENOMEM
 from mini_kernel.uapi.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGKILL, SIGSEGV
 from mini_kernel.x86 import (
@@ -101,6 +101,8 @@ def _grow_stack(mm: Mm, address: int) -> Vma:
             raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the stack would come within its guard gap")
     if (mm.total_pages() << PAGE_SHIFT) + vma.start - page > mm.limits.address_space:
         raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the stack would exceed RLIMIT_AS")
+    if vma.flags & VM_LOCKED and (mm.locked_pages() << PAGE_SHIFT) + vma.start - page > mm.limits.locked:
+        raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the locked stack would exceed RLIMIT_MEMLOCK")
     mm.set_start(vma, page)
     return mm.merge_around(mm.index_after(page))
 

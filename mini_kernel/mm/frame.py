@@ -14,6 +14,7 @@ Free frames come from two places per zone: frames that were used before (`free`,
 zeroed when handed out) and the frontier, behind which no frame was ever used (zero, and free of cost on the host).
 """
 
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any, Final
 
 import numpy as np
@@ -94,7 +95,7 @@ class FrameAllocator:
         self.allocated = 0  # ever
         self.refuse_after = -1  # fault injection: refuse the allocation when this reaches 0; -1 never
         self.poison = False  # fill freed frames, to find those who still read them
-        self._set_arrays(np.zeros(self.total, dtype=np.int32), np.zeros(self.total, dtype=np.uint8))
+        self._set_arrays(lazy_zeros(self.total, np.int32), lazy_zeros(self.total, np.uint8))
         self.zero_page = self.alloc()
 
     def _set_arrays(self, count: NDArray[np.int32], kind: NDArray[np.uint8]) -> None:
@@ -314,12 +315,19 @@ class FrameAllocator:
         arrays: list[NDArray[Any]] = []
         for name, dtype in (("count", np.int32), ("kind", np.uint8)):
             low, high = state.pop(name + "_used")
-            array = np.zeros(state["total"], dtype=dtype)
+            array = lazy_zeros(state["total"], dtype)
             array[: len(low)] = low
             array[state["low"].end : state["low"].end + len(high)] = high
             arrays.append(array)
         self.__dict__.update(state)
         self._set_arrays(arrays[0], arrays[1])
+
+
+def lazy_zeros(n: int, dtype: Any) -> NDArray[Any]:
+    """An array of zeros that costs nothing until touched (np.zeros clears up to 32 MiB by hand after some frees)."""
+    if not n:
+        return np.zeros(0, dtype)
+    return np.frombuffer(mmap(-1, n * np.dtype(dtype).itemsize, MAP_PRIVATE | MAP_ANONYMOUS), dtype)
 
 
 def _as_run(pfns: Pfns) -> slice | None:

@@ -40,6 +40,7 @@ from mini_kernel.uapi.mman import (
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_down, page_up
 
 PROT_ALL: Final = PROT_READ | PROT_WRITE | PROT_EXEC
+BEGIN_32BIT, END_32BIT = 1 << 30, 1 << 31  # where MAP_32BIT looks (Linux find_start_end)
 
 
 def mmap(
