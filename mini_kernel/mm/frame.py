@@ -260,7 +260,7 @@ class FrameAllocator:
             raise KernelBug(f"frame {int(pfns[left.argmin()]):#x} put below zero")
         freed = pfns[left == 0]
         if len(freed):
-            self._release_many(freed if run is not None else np.unique(freed))
+            self._release_many(freed if run is not None else _distinct(freed))
 
     def _drop(self, pfns: Pfns) -> None:
         """Take one off the counts; off a page cache's frame as often as it occurs (which is slow, and rare)."""
@@ -336,3 +336,11 @@ def _as_run(pfns: Pfns) -> slice | None:
     if n and pfns[-1] - pfns[0] == n - 1 and (n < 2 or bool((pfns[1:] - pfns[:-1] == 1).all())):
         return slice(int(pfns[0]), int(pfns[0]) + n)
     return None
+
+
+def _distinct(pfns: Pfns) -> Pfns:
+    """The frames in ascending order, each once. (The first np.unique of a process costs 8 ms: it imports numpy.ma.)"""
+    pfns = np.sort(pfns)
+    first = np.ones(len(pfns), np.bool_)
+    first[1:] = pfns[1:] != pfns[:-1]
+    return pfns[first]

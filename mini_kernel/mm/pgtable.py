@@ -213,7 +213,7 @@ class PageTables:
         bases = np.arange(start & -PMD_SIZE, end, PMD_SIZE, dtype=np.int64)
         made: list[int] = []
         try:
-            for pud_base in np.unique(bases & -PUD_SIZE).tolist():
+            for pud_base in range(start & -PUD_SIZE, end, PUD_SIZE):
                 inside = bases[(bases & -PUD_SIZE) == pud_base]
                 if not self.slot(int(inside[0])):
                     self._grow(int(inside[0]))

@@ -1,0 +1,1 @@
+"""Sources of the guest programs and of the native yardstick. A package so that they are installed with the rest."""
