@@ -75,7 +75,7 @@ class System:
     ) -> None:
         """Boot and load `program`, ready to run its first instruction.
 
-        `arguments` are those behind argv[0]. Without `streams` input is empty and output is kept (`stdout`, `stderr`).
+        `arguments` are those behind argv[0], which is the program's path in the guest if not given. Without `streams` input is empty and output is kept (`stdout`, `stderr`).
         Raises ProgramError for what cannot be loaded, EmuError for impossible options.
         """
         self.options = options or Options()
@@ -86,17 +86,17 @@ class System:
             config = Config(self.options.seed, self.options.fork, self.options.root, self.options.check)
             self.kernel = _kernel(self.machine, config)
             self.machine.attach(self.kernel.traps)
-            self._spawn(argv0 or program.name, arguments)
+            self.path = self.install(program)
+            self.argv = [_encode(argument) for argument in (argv0 or _decode(self.path), *arguments)]
+            self._spawn()
         except BaseException:
             self.machine.close()
             raise
 
-    def _spawn(self, argv0: str, arguments: Sequence[str]) -> None:
-        path = self.install(self.program)
-        argv = [argument.encode("utf-8", "surrogateescape") for argument in (argv0, *arguments)]
-        envp = [f"{k}={v}".encode("utf-8", "surrogateescape") for k, v in self.options.environment.items()]
+    def _spawn(self) -> None:
+        envp = [_encode(f"{k}={v}") for k, v in self.options.environment.items()]
         try:
-            self.kernel.spawn(path, argv, envp, self.streams)
+            self.kernel.spawn(self.path, self.argv, envp, self.streams)
         except ElfError as error:
             raise ProgramError(str(error), file=self.program.path or self.program.name) from None
         except SysError as error:
@@ -104,7 +104,7 @@ class System:
 
     def install(self, program: Program) -> bytes:
         """Put a program into the guest's file system; its path there."""
-        path = b"/bin/" + program.name.strip("<>").encode("utf-8", "surrogateescape")
+        path = b"/bin/" + _encode(program.name.strip("<>"))
         try:
             self.kernel.vfs.write_file(path, program.data, 0o755)
         except SysError as error:
@@ -131,7 +131,7 @@ class System:
 
     def _expire(self, expired: list[bool]) -> None:
         expired.append(True)
-        self.machine.interrupt()
+        self.interrupt()
 
     def _outcome(self, reason: str) -> Outcome:
         self.kernel.sched.credit()
@@ -145,8 +145,10 @@ class System:
         return Outcome("exited", status)
 
     def interrupt(self) -> None:
-        """Make `run` come back soon (from a signal handler or another thread)."""
+        """Make `run` come back soon, from a read that waits for the outside world too. From any thread or handler."""
         self.machine.interrupt()
+        for stream in self.streams:
+            stream.cancel()
 
     def observe(self, observer: Observer | None) -> None:
         """Tell `observer` what happens from now on."""
@@ -181,8 +183,10 @@ class System:
     def stats(self) -> dict[str, Any]:
         """The ledger of `--stats-json`: all processes in sum, each process, frames."""
         frames = self.kernel.frames
-        processes = [ledger.as_dict() for ledger in self.kernel.dead.values()]
-        processes += [p.ledger.as_dict() for p in self.kernel.processes.values() if not p.zombie]
+        alive = [(p.tgid, p.name, p.ledger) for p in self.kernel.processes.values() if not p.zombie]
+        processes = [
+            {"pid": pid, "name": name, **ledger.as_dict()} for pid, name, ledger in (*self.kernel.dead, *alive)
+        ]
         totals = self.ledger().as_dict()
         if self.machine.exact:
             totals["instructions"] = self.machine.instructions()
@@ -217,6 +221,15 @@ class System:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+def _encode(text: str) -> bytes:
+    """As the host's command line and environment come to Python."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _machine(options: Options) -> Machine:

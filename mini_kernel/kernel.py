@@ -73,7 +73,7 @@ class Kernel:
         self.records: list[FaultRecord] = []  # of killed processes
         self.deadlock: Deadlock | None = None
         self.futexes: dict[int, list[tuple[Task, int]]] = {}  # waiters by physical address, with their bitset
-        self.dead: dict[int, Ledger] = {}
+        self.dead: list[tuple[int, str, Ledger]] = []  # (pid, name, costs) in the order of death
         self.dead_total = Ledger()
         self.boot_frames = self.frames.in_use  # with no process: what must be in use again after the last exit
 
@@ -193,11 +193,11 @@ class Kernel:
 
     # -- costs --------------------------------------------------------------------------------------
 
-    def retire(self, ledger: Ledger) -> None:
+    def retire(self, process: Process) -> None:
         """A process ended: keep its costs."""
-        self.dead_total.add(ledger)
+        self.dead_total.add(process.ledger)
         if len(self.dead) < MAX_LEDGERS:
-            self.dead[len(self.dead)] = ledger
+            self.dead.append((process.tgid, process.name, process.ledger))
 
     def total_ledger(self) -> Ledger:
         """The costs of all processes, dead and alive."""

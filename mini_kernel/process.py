@@ -219,7 +219,7 @@ def _become_zombie(k: "Kernel", process: Process, status: int) -> None:
         _orphan(k, child)
     process.children.clear()
     process.pending.clear()
-    k.retire(process.ledger)
+    k.retire(process)
     parent = process.parent
     if parent is None or parent.zombie:
         reap(k, process)

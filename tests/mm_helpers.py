@@ -4,17 +4,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fakes import FakeCpu, FakeRam
+
 from mini_kernel.errors import SysError
+from mini_kernel.mm import fault, mmap
 from mini_kernel.mm.check import check
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.pagecache import PageCache
-from mini_kernel.uapi.mman import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE
+from mini_kernel.uapi.mman import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
 PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS
 SHARED = MAP_SHARED | MAP_ANONYMOUS
+FIXED = MAP_FIXED
 #: The last page below a 1 GiB (so also 2 MiB) boundary: what starts here needs two tables at two levels.
 EDGE = (5 << 30) - PAGE
 
@@ -94,9 +97,10 @@ def caches_of(*mms: Mm) -> list[PageCache]:
     return list({id(v.file): v.file.cache for mm in mms for v in mm.vmas if v.file is not None}.values())
 
 
-def check_all(*mms: Mm) -> None:
-    """Every invariant, over these address spaces and the files they map."""
-    check(mms[0].frames, mms, caches_of(*mms))
+def check_all(*mms: Mm, files: tuple[FakeFile, ...] = ()) -> None:
+    """Every invariant, over these address spaces, what they map, and `files`, mapped or not."""
+    caches = {id(cache): cache for cache in [*caches_of(*mms), *(file.cache for file in files)]}
+    check(mms[0].frames, mms, caches.values())
 
 
 def errno_of(call: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
@@ -106,3 +110,62 @@ def errno_of(call: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     except SysError as error:
         return error.errno
     return 0
+
+
+class Frames:
+    """Names for frames: "zero", and letters in the order in which a test first meets them."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+
+    def name(self, mm: Mm, pfn: int) -> str:
+        if pfn == mm.frames.zero_page:
+            return "zero"
+        return self.names.setdefault(pfn, chr(ord("a") + len(self.names)))
+
+    def check_mappings(self, mm: Mm, *expected: tuple[int, str, str]) -> None:
+        """The whole tree of `mm` is `expected`: (page number relative to EDGE, frame, rights), ascending; no more.
+
+        Every leaf is a PTE, and every invariant holds.
+        """
+        found = [
+            ((va - EDGE) // PAGE, self.name(mm, pfn), rights) for va, (pfn, rights) in sorted(mapping_of(mm).items())
+        ]
+        assert found == list(expected)
+        assert {len(mm.pt.walk(va)) for va, *_ in leaves(mm)} <= {4}
+
+
+def space(pages: int = 4, prot: int = RW, flags: int = PRIVATE) -> Mm:
+    mm = new_mm()
+    mmap.mmap(mm, EDGE, pages * PAGE, prot, flags | FIXED)
+    return mm
+
+
+def at(n: int) -> int:
+    return EDGE + n * PAGE
+
+
+def flushes(mm: Mm) -> int:
+    assert isinstance(mm.cpu, FakeCpu)
+    return mm.cpu.tlb_flushes
+
+
+def refusal(mm: Mm, address: int, error: int) -> tuple[int, int, str]:
+    """Signal, code and class of an access that must fail."""
+    try:
+        fault.handle(mm, address, error)
+    except fault.BadAccess as bad:
+        return bad.signal, bad.code, bad.fault_class
+    raise AssertionError(f"access {error:#x} to {address:#x} was not refused")
+
+
+def file_space(flags: int, pages: int = 4, prot: int = RW) -> tuple[Mm, FakeFile]:
+    mm = new_mm()
+    file = FakeFile(mm.frames, pages)
+    mmap.mmap(mm, EDGE, pages * PAGE, prot, flags | FIXED, file)
+    return mm, file
+
+
+def areas(mm: Mm) -> list[tuple[int, int, int]]:
+    """(first page, page behind the last, rights) of every area, relative to EDGE."""
+    return [((v.start - EDGE) // PAGE, (v.end - EDGE) // PAGE, v.flags & 7) for v in mm.vmas]

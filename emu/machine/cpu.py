@@ -15,11 +15,12 @@ from emu.machine import boot, layout
 from emu.machine import engine as uc
 from emu.machine.engine import Engine
 from emu.machine.errors import EngineError, MachineError
-from emu.machine.fpu import read_fxsave, write_fxsave
+from emu.machine.fpu import Fpu
 from emu.machine.ram import Ram
-from mini_kernel.x86 import FLAG_DF, FLAG_FIXED
+from mini_kernel.x86 import FLAG_DF, FLAG_FIXED, FLAG_TF
 
 ALIVE: Final = 0xFFFF_FFFF  # old_exception when no exception is pending
+NOWHERE: Final = 1 << 63  # not canonical: no instruction starts there
 _ARITHMETIC: Final = 0x8D5  # CF PF AF ZF SF OF
 _CC_OP_EFLAGS: Final = 1
 _FLAGS_STORED: Final = 0xFFFF_FFFF & ~(_ARITHMETIC | FLAG_DF)
@@ -41,6 +42,8 @@ class CpuState:
         self._engine = engine
         self._context = layout.Context(engine)
         self._handle, self._read_register = engine.handle, engine.lib.uc_reg_read
+        self._step_from = NOWHERE  # RIP when TF came to be set inside the kernel, see Entries._fault
+        self._fpu = Fpu(engine)
         self._flags = (ctypes.c_uint64 * 1)()
         self._flags_at = ctypes.addressof(self._flags)
         layout.write_probe(engine)
@@ -139,6 +142,8 @@ class CpuState:
     def load(self, state: bytes) -> None:
         """Make `state` the running one. Its CR3 takes effect, with a flush, when user code goes on."""
         self._state[:] = state
+        if self._words[layout.WORD_EFLAGS] & FLAG_TF:
+            self._step_from = self._words[layout.WORD_RIP]
 
     def fresh(self) -> bytes:
         """The state of a new program, see `mini_kernel.hw.Cpu.fresh`. CR3 is 0: everything faults."""
@@ -189,6 +194,8 @@ class CpuState:
         words[layout.WORD_CC_SRC] = value & _ARITHMETIC
         halves[layout.HALF_CC_OP] = _CC_OP_EFLAGS
         halves[layout.HALF_DF] = 0xFFFF_FFFF if value & FLAG_DF else 1
+        if value & FLAG_TF:
+            self._step_from = words[layout.WORD_RIP]
 
     def _before_start(self) -> None:
         """The engine takes all of RFLAGS from `eflags` when it starts: put them there.
@@ -201,10 +208,10 @@ class CpuState:
     def fxsave(self) -> bytes:
         """The 512-byte FXSAVE64 image of the running state."""
         self._push()
-        return read_fxsave(self._engine)
+        return self._fpu.read()
 
     def fxrstor(self, image: bytes) -> None:
         """Load x87 and SSE state from a 512-byte image (else ValueError)."""
         self._push()
-        write_fxsave(self._engine, image)
+        self._fpu.write(image)
         self._pull()

@@ -83,6 +83,8 @@ def library() -> ctypes.PyDLL:
         "uc_mem_map_ptr": [p, u64, size_t, ctypes.c_uint32, p],
         "uc_reg_read": [p, c_int, p],
         "uc_reg_write": [p, c_int, p],
+        "uc_reg_read_batch": [p, p, p, c_int],
+        "uc_reg_write_batch": [p, p, p, c_int],
         "uc_context_size": [p],
         "uc_context_alloc": [p, p],
         "uc_context_save": [p, p],
@@ -157,6 +159,16 @@ class Engine:
         data = value.to_bytes(8, "little") if isinstance(value, int) else value
         buffer = ctypes.create_string_buffer(data, 64)
         self._check("uc_reg_write", self.lib.uc_reg_write(self.handle, register, buffer))
+
+    def read_batch(self, registers: "ctypes.Array[ctypes.c_int]", pointers: "ctypes.Array[ctypes.c_void_p]") -> None:
+        """Many registers at once, each to where its pointer says."""
+        code = self.lib.uc_reg_read_batch(self.handle, registers, pointers, len(registers))
+        self._check("uc_reg_read_batch", code)
+
+    def write_batch(self, registers: "ctypes.Array[ctypes.c_int]", pointers: "ctypes.Array[ctypes.c_void_p]") -> None:
+        """Many registers at once, in order, each from where its pointer says."""
+        code = self.lib.uc_reg_write_batch(self.handle, registers, pointers, len(registers))
+        self._check("uc_reg_write_batch", code)
 
     def start(self, rip: int) -> int:
         """uc_emu_start without any limit; returns the uc_err."""

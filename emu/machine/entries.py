@@ -17,7 +17,7 @@ from typing import Final
 
 from emu.machine import engine as uc
 from emu.machine import layout, native
-from emu.machine.cpu import ALIVE, CpuState
+from emu.machine.cpu import ALIVE, NOWHERE, CpuState
 from emu.machine.errors import MachineError
 from emu.machine.ram import Ram
 from emu.machine.stepping import Stepper, syscall_length
@@ -43,7 +43,6 @@ NEVER: Final = 1 << 62
 #: What is due before user code goes on.
 FLUSH_TLB, FLUSH_CODE, STOP, INTERRUPT = 1, 2, 4, 8
 
-_NOWHERE: Final = 1 << 63  # not canonical: no instruction starts there
 _FLAG_WORDS: Final = slice(layout.WORD_EFLAGS, layout.WORD_EFLAGS + 5)  # eflags cc_dst cc_src cc_src2 cc_op+df
 _MODE_FLAGS: Final = FLAG_VM | FLAG_IOPL
 _VECTOR_SYSCALL: Final = 0x80
@@ -77,7 +76,7 @@ class Entries(CpuState):
         self._control = engine.lib.uc_ctl
         stop = native.address_of(self._stop_engine)
         self._block_counter = native.Counter(NEVER, stop, 0, 0)
-        self._code_counter = native.Counter(NEVER, stop, 0, _NOWHERE, self._registers_at)
+        self._code_counter = native.Counter(NEVER, stop, 0, NOWHERE, self._registers_at)
         self._due: int = FLUSH_TLB
         self._loaded_cr3 = 0
         self._failure: BaseException | None = None
@@ -171,6 +170,8 @@ class Entries(CpuState):
         words[R11] = self.rflags
         self._prepare_syscall()
         self._kernel_syscall()
+        if words[layout.WORD_EFLAGS] & FLAG_TF:
+            self._step_from = words[RIP]
         words[RIP] = (words[RIP] - length) & U64
         self._leave()
 
@@ -284,6 +285,10 @@ class Entries(CpuState):
                 self._stepper.stepped()
                 return
             self._end_stepping()
+        if vector == VEC_DB:
+            step_from, self._step_from = self._step_from, NOWHERE
+            if step_from == self._words[RIP]:
+                return  # behind `syscall` the engine looks at TF at once; a CPU runs one instruction first
         if vector == VEC_DF or vector > 31:
             raise MachineError(f"the engine reported exception {vector} at {self._words[RIP]:#x}")
         if self.exact:
@@ -392,7 +397,7 @@ class Entries(CpuState):
             counter.left += 1
             for word, value in enumerate(counter.flags, layout.WORD_EFLAGS):
                 words[word] = value
-        counter.last = _NOWHERE
+        counter.last = NOWHERE
 
     def _leave(self) -> None:
         """Back to user code: do what is due."""

@@ -7,9 +7,11 @@
    160  XMM0..XMM15, 16 bytes each
    416  unused up to 512
 
-The registers go through the engine's API, which also updates the rounding modes derived from FCW and MXCSR.
+The registers go through the engine's API, which also updates the rounding modes derived from FCW and MXCSR; all in one
+call, since every signal handler costs one image each way.
 """
 
+import ctypes
 import struct
 from typing import Final
 
@@ -29,42 +31,61 @@ from emu.machine.engine import (
 FXSAVE_SIZE: Final = 512
 _MXCSR_MASK: Final = 0xFFFF
 _TAG_EMPTY: Final = 3
+_FP, _XMM = 0, 8  # slots of the register file below
+#: Written in this order: a write to an x87 register changes its tag.
+_REGISTERS: Final = (
+    *range(REG_FP0, REG_FP0 + 8), *range(REG_XMM0, REG_XMM0 + 16),
+    REG_FPTAG, REG_FPSW, REG_FPCW, REG_FOP, REG_FIP, REG_FDP, REG_MXCSR,
+)  # fmt: skip
+_FTAG, _FSW, _FCW, _FOP, _FIP, _FDP, _MXCSR = range(24, 31)
+_SLOT: Final = 16  # bytes
 
 
-def _u16(engine: Engine, register: int) -> int:
-    return int.from_bytes(engine.read(register, 2), "little")
+class Fpu:
+    """The CPU's x87 and SSE state, read and written as an image."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        count = len(_REGISTERS)
+        slots = (ctypes.c_ubyte * (_SLOT * count))()
+        start = ctypes.addressof(slots)
+        self._bytes = memoryview(slots).cast("B")
+        self._words = self._bytes.cast("Q")
+        self._numbers = (ctypes.c_int * count)(*_REGISTERS)
+        self._pointers = (ctypes.c_void_p * count)(*(start + _SLOT * i for i in range(count)))
 
-def read_fxsave(engine: Engine) -> bytes:
-    """The image of the CPU's x87 and SSE state."""
-    status, tags = _u16(engine, REG_FPSW), _u16(engine, REG_FPTAG)
-    used = sum(1 << i for i in range(8) if tags >> 2 * i & 3 != _TAG_EMPTY)
-    mxcsr = int.from_bytes(engine.read(REG_MXCSR, 4), "little")
-    fip, fdp = (int.from_bytes(engine.read(register), "little") for register in (REG_FIP, REG_FDP))
-    fop = _u16(engine, REG_FOP)
-    head = struct.pack("<HHBxHQQII", _u16(engine, REG_FPCW), status, used, fop, fip, fdp, mxcsr, _MXCSR_MASK)
-    top = status >> 11 & 7
-    stack = b"".join(engine.read(REG_FP0 + (top + i) % 8, 10) + bytes(6) for i in range(8))
-    xmm = b"".join(engine.read(REG_XMM0 + i, 16) for i in range(16))
-    return (head + stack + xmm).ljust(FXSAVE_SIZE, b"\0")
+    def _word(self, slot: int, bits: int) -> int:
+        return self._words[2 * slot] & (1 << bits) - 1
 
+    def read(self) -> bytes:
+        """The image of the CPU's state."""
+        self._engine.read_batch(self._numbers, self._pointers)
+        status, tags = self._word(_FSW, 16), self._word(_FTAG, 16)
+        used = sum(1 << i for i in range(8) if tags >> 2 * i & 3 != _TAG_EMPTY)
+        head = struct.pack(
+            "<HHBxHQQII", self._word(_FCW, 16), status, used, self._word(_FOP, 16), self._word(_FIP, 64),
+            self._word(_FDP, 64), self._word(_MXCSR, 32), _MXCSR_MASK,
+        )  # fmt: skip
+        top = status >> 11 & 7
+        at = [_SLOT * (_FP + (top + i) % 8) for i in range(8)]
+        stack = b"".join(bytes(self._bytes[i : i + 10]) + bytes(6) for i in at)
+        return (head + stack + self._bytes[_SLOT * _XMM : _SLOT * _FTAG]).ljust(FXSAVE_SIZE, b"\0")
 
-def write_fxsave(engine: Engine, image: bytes) -> None:
-    """Load the CPU's x87 and SSE state from an image of 512 bytes (else ValueError).
+    def write(self, image: bytes) -> None:
+        """Load the CPU's state from an image of 512 bytes (else ValueError).
 
-    Reserved MXCSR bits are dropped; the hardware instruction would fault (SDM vol. 2, FXRSTOR).
-    """
-    if len(image) != FXSAVE_SIZE:
-        raise ValueError(f"an FXSAVE image has {FXSAVE_SIZE} bytes, not {len(image)}")
-    control, status, used, fop, fip, fdp, mxcsr = struct.unpack_from("<HHBxHQQI", image)
-    top = status >> 11 & 7
-    for i in range(8):
-        engine.write(REG_FP0 + (top + i) % 8, image[32 + 16 * i : 42 + 16 * i])
-    for i in range(16):
-        engine.write(REG_XMM0 + i, image[160 + 16 * i : 176 + 16 * i])
-    engine.write(REG_FPTAG, sum(_TAG_EMPTY << 2 * i for i in range(8) if not used >> i & 1))
-    engine.write(REG_FPSW, status)
-    engine.write(REG_FPCW, control)
-    for register, value in ((REG_FOP, fop), (REG_FIP, fip), (REG_FDP, fdp)):
-        engine.write(register, value)
-    engine.write(REG_MXCSR, mxcsr & _MXCSR_MASK)
+        Reserved MXCSR bits are dropped; the hardware instruction would fault (SDM vol. 2, FXRSTOR).
+        """
+        if len(image) != FXSAVE_SIZE:
+            raise ValueError(f"an FXSAVE image has {FXSAVE_SIZE} bytes, not {len(image)}")
+        control, status, used, fop, fip, fdp, mxcsr = struct.unpack_from("<HHBxHQQI", image)
+        top = status >> 11 & 7
+        for i in range(8):
+            at = _SLOT * (_FP + (top + i) % 8)
+            self._bytes[at : at + _SLOT] = image[32 + 16 * i : 48 + 16 * i]
+        self._bytes[_SLOT * _XMM : _SLOT * _FTAG] = image[160:416]
+        tags = sum(_TAG_EMPTY << 2 * i for i in range(8) if not used >> i & 1)
+        values = (tags, status, control, fop, fip, fdp, mxcsr & _MXCSR_MASK)
+        for slot, value in enumerate(values, _FTAG):
+            self._words[2 * slot] = value
+        self._engine.write_batch(self._numbers, self._pointers)

@@ -7,7 +7,7 @@ guest cannot see that, since ticks do not move.
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from emu.machine import engine as uc
 from emu.machine import native
@@ -185,8 +185,6 @@ class Machine(Entries):
 
     def close(self) -> None:
         """Free everything. Safe to repeat; any later use raises ClosedError, of a kept register view ValueError."""
-        if "ram" not in self.__dict__:
-            return
         if self._running:
             raise MachineError("close() inside run()")
         self._release()
@@ -194,6 +192,7 @@ class Machine(Entries):
             self._open_engine.close()
         self.ram.release()
         self.__dict__.clear()
+        object.__setattr__(self, "__class__", _Closed)
 
     def __enter__(self) -> Self:
         return self
@@ -206,10 +205,20 @@ class Machine(Entries):
             self._running = False
             self.close()
 
-    if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any:
-            """Only reached for attributes that are not there, so it costs an open machine nothing."""
-            if "ram" not in self.__dict__ and not name.startswith("__"):
-                raise ClosedError
-            raise AttributeError(name)
+class _Closed(Machine):
+    """What a machine becomes when it is closed. (A `__getattr__` on Machine would slow every attribute down.)"""
+
+    def close(self) -> None:
+        pass
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise ClosedError
+
+    def __del__(self) -> None:
+        pass
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("close", "__class__", "__dict__"):
+            return object.__getattribute__(self, name)
+        raise ClosedError

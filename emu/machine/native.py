@@ -69,7 +69,7 @@ SYSCALL_LISTING: Final = """
     mov ecx, dword ptr [rbx + 32]
     cmp ecx, dword ptr [r12 + 176]
     jne odd
-    test dword ptr [r12 + 136], 0x23000
+    test dword ptr [r12 + 136], 0x23100
     jne odd
     mov rdi, qword ptr [rbx + 40]
     mov rsi, qword ptr [rbx + 48]
@@ -115,7 +115,7 @@ done:
 """
 SYSCALL_CODE: Final = bytes.fromhex(
     "5341544883ec084889f34c8b26498d54245848c70200000000be19000000ff5308498b842480000000488d480249898c2480"
-    "00000049894c24088b4b20413b8c24b0000000757741f7842488000000003002007569488b7b28488b7330488b5338488b12"
+    "00000049894c24088b4b20413b8c24b0000000757741f7842488000000003102007569488b7b28488b7330488b5338488b12"
     "49b800f0ffffffff0f00b9270000004c21c24839f273434989c149d3e94181e1ff0100004801fa4a8b14caf6c201742a83f9"
     "0c740a83e909f6c28074d2eb1b4c21c24839f273134801fa25ff0f0000803c020f7505ff5310eb03ff53184983ac24800000"
     "00024883c408415c5bc3"
@@ -162,7 +162,7 @@ class SyscallFrame(ctypes.Structure):
     registers   address of the register file
     read        address of uc_reg_read
     enter       called when all is well, without arguments
-    odd         called instead when the mode is not `mode`, VM or IOPL are set, or the instruction is not plain 0F 05
+    odd         called instead when the mode is not `mode`, VM, IOPL or TF are set, or the instruction is not plain 0F 05
     mode        hflags of 64-bit ring 3
     ram, size   guest RAM in the host
     cr3_at      address of the CR3 field

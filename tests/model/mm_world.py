@@ -5,22 +5,19 @@ and the last of the page. What is shared is a shared dict. Areas are recomputed 
 alike. Every step ends in `World.verify`, which recomputes the invariants and walks the tables as the MMU does.
 """
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fakes import FakeCpu, FakeRam
-from mini_kernel.errors import SysError
-from mini_kernel.mm import advise, fault, fork, mmap, protect, remap, uaccess
+from mm_harness import LOCK_LIMIT, Harness
+from mm_helpers import PAGE
+from mm_space import HEAP, LOCK, Page, Space, Store
+
+from mini_kernel.mm import advise, fork, mmap, protect, remap
 from mini_kernel.mm.check import check
-from mini_kernel.mm.frame import FrameAllocator
-from mini_kernel.mm.mm import MMAP_BASE, Mm
 from mini_kernel.mm.vma import (
     VM_ACCESS,
     VM_DONTCOPY,
-    VM_EXEC,
     VM_GROWSDOWN,
     VM_LOCKED,
-    VM_LOCKONFAULT,
     VM_MAY,
     VM_MAYSHARE,
     VM_NORESERVE,
@@ -31,173 +28,10 @@ from mini_kernel.mm.vma import (
 )
 from mini_kernel.uapi import mman
 from mini_kernel.uapi.errno import EACCES, EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM
-from mini_kernel.uapi.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV
-from mm_helpers import PAGE, FakeFile, caches_of, mapping_of
-
-#: Page numbers worth a visit: on both sides of a boundary of 1 GiB, and of the next one of 2 MiB.
-EDGE = (5 << 30) // PAGE
-PLACES = (*range(EDGE - 4, EDGE + 4), *range(EDGE + 508, EDGE + 516))
-HEAP = EDGE + 514
-GUARD_PAGES = 2  # the tests shorten the stack guard gap to this
-LOCK_LIMIT = 2048  # pages, the default RLIMIT_MEMLOCK
-STACK_LIMIT = 2048
-TOP = MMAP_BASE // PAGE
-LOCK = VM_LOCKED | VM_LOCKONFAULT
-ERROR_CODE = {"r": 4, "w": 6, "x": 20}
-RIGHT = {"r": VM_ACCESS, "w": VM_WRITE, "x": VM_EXEC}
 
 
-class Store:
-    """A file or a piece of shared memory: cells by page index."""
-
-    def __init__(self, pages: int) -> None:
-        self.size = pages * PAGE
-        self.cells: dict[int, list[int]] = {}
-
-    def pages(self) -> int:
-        return -(-self.size // PAGE)
-
-
-class Page:
-    """One page of one address space. `private` is None until the space has a copy of its own."""
-
-    __slots__ = ("flags", "heap", "index", "private", "store")
-
-    def __init__(self, flags: int, store: Store | None = None, index: int = 0, heap: bool = False) -> None:
-        self.flags, self.store, self.index, self.heap = flags, store, index, heap
-        self.private: list[int] | None = None
-
-    def content(self) -> list[int]:
-        if self.private is not None:
-            return self.private
-        return self.store.cells.get(self.index, [0, 0]) if self.store else [0, 0]
-
-    def put(self, cell: int, value: int) -> None:
-        if self.flags & VM_SHARED:
-            assert self.store is not None
-            self.store.cells.setdefault(self.index, [0, 0])[cell] = value
-        else:
-            assert self.private is not None
-            self.private[cell] = value
-
-    def joins(self, after: "Page") -> bool:
-        """True if the next page belongs to the same area."""
-        alike = (self.flags, self.store, self.heap) == (after.flags, after.store, after.heap)
-        return alike and (self.store is None or self.index + 1 == after.index)
-
-    def copy(self) -> "Page":
-        new = Page(self.flags, self.store, self.index, self.heap)
-        new.private = None if self.private is None else list(self.private)
-        return new
-
-
-class Space:
-    """One address space and its model."""
-
-    def __init__(self, mm: Mm) -> None:
-        self.mm = mm
-        self.pages: dict[int, Page] = {}
-        self.brk = HEAP * PAGE
-        self.lock_future = 0
-
-    def areas(self) -> list[tuple[int, int, Page]]:
-        """(first page, page behind the last, a page) of each area, ascending."""
-        out: list[list[Any]] = []
-        last: tuple[int, Page] | None = None
-        for n in sorted(self.pages):
-            page = self.pages[n]
-            if last and n == last[0] + 1 and last[1].joins(page):
-                out[-1][1] = n + 1
-            else:
-                out.append([n, n + 1, page])
-            last = (n, page)
-        return [(a, b, p) for a, b, p in out]
-
-    def area_at(self, n: int) -> tuple[int, int, Page] | None:
-        return next((area for area in self.areas() if area[0] <= n < area[1]), None)
-
-    def locked(self) -> int:
-        return sum(1 for page in self.pages.values() if page.flags & VM_LOCKED)
-
-    def is_free(self, first: int, last: int) -> bool:
-        """True if nothing is mapped in the range and no stack above needs it for its guard gap."""
-        for start, end, page in self.areas():
-            floor = start - GUARD_PAGES if page.flags & VM_GROWSDOWN else start
-            if end > first and floor < last:
-                return False
-        return True
-
-    def highest_gap(self, n: int) -> int:
-        top = TOP
-        for start, end, page in reversed(self.areas()):
-            if end <= top and top - end >= n:
-                break
-            top = min(top, start - GUARD_PAGES if page.flags & VM_GROWSDOWN else start)
-        return top - n
-
-
-class ModelCpu(FakeCpu):
-    """A CPU with the worst TLB there can be: at each flush it caches at once all that the tables hold then."""
-
-    world: "World"
-
-    def flush_tlb(self) -> None:
-        super().flush_tlb()
-        self.world.fill_tlb()
-
-
-class ModelFrames(FrameAllocator):
-    """An allocator that notices a frame being freed while the TLB still maps it (R8)."""
-
-    world: "World | None" = None
-
-    def _release(self, pfn: int) -> None:
-        self._no_translation([pfn])
-        super()._release(pfn)
-
-    def _release_many(self, pfns: Any) -> None:
-        self._no_translation(pfns.tolist())
-        super()._release_many(pfns)
-
-    def _no_translation(self, pfns: Iterable[int]) -> None:
-        if self.world is not None:
-            stale = self.world.tlb_frames & set(pfns)
-            assert not stale, f"frames {stale} freed before the TLB was flushed"
-
-
-class World:
-    """The spaces, the files, the model, and one method per operation. Pages are numbers, lengths are in pages."""
-
-    def __init__(self, mib: int = 64, files: int = 2) -> None:
-        cpu = ModelCpu()
-        cpu.world = self
-        self.cpu = cpu
-        self.spaces: list[Space] = []
-        self.tlb: dict[int, dict[int, tuple[int, str]]] = {}
-        self.tlb_frames: set[int] = set()
-        self.frames = ModelFrames(FakeRam(mib << 20), cpu, reserved=1)
-        self.frames.poison = True
-        self.boot = self.frames.in_use
-        self.files = [FakeFile(self.frames, 6, f"/f{i}") for i in range(files)]
-        self.stores = [Store(6) for _ in range(files)]
-        self.real_of: dict[int, Any] = {id(s): f for s, f in zip(self.stores, self.files, strict=True)}
-        self.keep: list[Store] = list(self.stores)  # so that id() stays unique
-        mm = Mm(self.frames, cpu)
-        mm.start_brk = mm.brk = HEAP * PAGE
-        self.spaces.append(Space(mm))
-        self.frames.world = self
-
-    # -- running one operation ------------------------------------------------------------------------
-
-    def expect(self, errno: int, call: Any, *args: Any, **kwargs: Any) -> Any:
-        """Run the real operation: it must fail with `errno`, or succeed if that is 0."""
-        try:
-            result = call(*args, **kwargs)
-        except SysError as error:
-            assert error.errno == errno, f"{call.__name__} failed with {error}, the model says {errno}"
-            return None
-        assert not errno, f"{call.__name__} succeeded, the model says errno {errno}"
-        return result
+class World(Harness):
+    """One method per operation: the model says what must come out, then the real one runs."""
 
     # -- mmap, munmap, brk ----------------------------------------------------------------------------
 
@@ -242,14 +76,11 @@ class World:
         self.expect(0, mmap.munmap, s.mm, at * PAGE, n * PAGE)
         self._forget(s, at, at + n)
 
-    def _forget(self, s: Space, first: int, last: int) -> None:
-        for n in range(first, last):
-            s.pages.pop(n, None)
-
     def brk(self, s: Space, address: int) -> None:
         old, new = -(-s.brk // PAGE), -(-address // PAGE)
         refused = address < HEAP * PAGE or (new > old and not s.is_free(old, new + 1))
         flags = VM_READ | VM_WRITE | VM_MAY | s.lock_future
+        refused |= new < old and not any(n in s.pages for n in range(new, old))
         refused |= new > old and bool(flags & VM_LOCKED) and s.locked() + new - old > LOCK_LIMIT
         if not refused:
             s.brk = address
@@ -262,20 +93,20 @@ class World:
     # -- mprotect, mremap -----------------------------------------------------------------------------
 
     def mprotect(self, s: Space, at: int, n: int, prot: int) -> None:
-        errno = 0
-        for page in self._pages_to_hole(s, at, n):
-            if page is None:
+        args = (s.mm, at * PAGE, n * PAGE, prot)
+        end, errno = at + n, 0
+        while at < end and not errno:
+            area = s.area_at(at)
+            if area is None:
                 errno = ENOMEM
-            else:
-                page.flags = page.flags & ~VM_ACCESS | prot
-        self.expect(errno, protect.mprotect, s.mm, at * PAGE, n * PAGE, prot)
-
-    def _pages_to_hole(self, s: Space, at: int, n: int) -> Iterator[Page | None]:
-        """The pages of the range in order; None, and no more, at the first hole."""
-        for k in range(at, at + n):
-            yield s.pages.get(k)
-            if k not in s.pages:
-                return
+                break
+            stop, old = min(end, area[1]), area[2].flags
+            for k in range(at, stop):
+                s.pages[k].flags = old & ~VM_ACCESS | prot
+            if old & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED and prot & VM_WRITE:
+                self._prefault(s, at, stop)
+            at = stop
+        self.expect(errno, protect.mprotect, *args)
 
     def mremap(self, s: Space, old: int, old_n: int, new_n: int, flags: int, new: int) -> None:
         if self.frames.available() < 6000:
@@ -287,23 +118,21 @@ class World:
         if not errno and not in_place and not flags & mman.MREMAP_MAYMOVE:
             errno = ENOMEM
         args = (s.mm, old * PAGE, old_n * PAGE, new_n * PAGE, flags, new * PAGE)
+        if not errno and flags & mman.MREMAP_FIXED and old_n == 0 and old == new:
+            self._forget(s, new, new + new_n)  # the source goes with the target
+            errno = EFAULT
         result = self.expect(errno, remap.mremap, *args)
         if errno:
             return
         template = s.pages[old].copy()
         if in_place:
-            assert result == old * PAGE
             self._forget(s, old + new_n, old + old_n)
-            new, moved = old, {}
+            new = old
         else:
             new = self._move_pages(s, old, old_n, new_n, flags, new)
-            moved = {new: s.pages[new]} if new in s.pages else {}
-            assert result == new * PAGE
-        for i in range(new_n):
-            if new + i not in s.pages:
-                page = Page(template.flags, template.store, template.index + i if template.store else 0, template.heap)
-                s.pages[new + i] = page
-        del moved
+        assert result == new * PAGE
+        for i in range(old_n, new_n):
+            s.pages[new + i] = Page(template.flags, template.store, template.index + i, template.heap)
         if template.flags & VM_LOCKED and new_n > old_n:
             self._prefault(s, new + old_n, new + new_n)
 
@@ -341,17 +170,16 @@ class World:
             new = s.highest_gap(new_n)
         self._forget(s, old + new_n, old + old_n)
         keep = flags & mman.MREMAP_DONTUNMAP
-        if keep:
-            first, last, _page = s.area_at(old) or (0, 0, None)
         moved = {new + i: s.pages[old + i].copy() for i in range(min(old_n, new_n))}
+        s.pages.update(moved)
         if keep:  # the old area stays, empty and unlocked
-            for n in range(first, last):
-                s.pages[n].flags &= ~LOCK
             for i in range(old_n):
                 s.pages[old + i].private = None
+            first, last, _page = s.area_at(old) or (0, 0, None)
+            for n in range(first, last):
+                s.pages[n].flags &= ~LOCK
         else:
             self._forget(s, old, old + old_n)
-        s.pages.update(moved)
         return new
 
     # -- madvise, mlock -------------------------------------------------------------------------------
@@ -361,16 +189,15 @@ class World:
             self._madv_populate(s, at, n, advice)
             return
         errno = 0 if all(k in s.pages for k in range(at, at + n)) else ENOMEM
-        punched: list[Page] = []
         for k in range(at, at + n):
             page = s.pages.get(k)
-            refusal = self._advise(page, advice, punched) if page else 0
+            refusal = self._advise(page, advice) if page else 0
             if refusal:
                 errno = refusal
                 break
         self.expect(errno, advise.madvise, s.mm, at * PAGE, n * PAGE, advice)
 
-    def _advise(self, page: Page, advice: int, punched: list[Page]) -> int:
+    def _advise(self, page: Page, advice: int) -> int:
         flags, plain = page.flags, page.store is None
         if advice in (mman.MADV_DONTNEED, mman.MADV_DONTNEED_LOCKED):
             if flags & VM_LOCKED and advice == mman.MADV_DONTNEED:
@@ -381,12 +208,11 @@ class World:
         elif advice == mman.MADV_REMOVE:
             if flags & VM_LOCKED or plain:
                 return EINVAL
-            if flags & (VM_SHARED | VM_WRITE) != VM_SHARED | VM_WRITE:
+            if not flags & VM_SHARED:
                 return EACCES
             assert page.store is not None
             if page.index < page.store.pages():
                 page.store.cells.pop(page.index, None)
-            punched.append(page)
         elif advice == mman.MADV_WIPEONFORK:
             if not plain:
                 return EINVAL
@@ -455,88 +281,6 @@ class World:
         for page in s.pages.values():
             page.flags &= ~LOCK
 
-    # -- accesses -------------------------------------------------------------------------------------
-
-    def _prefault(self, s: Space, first: int, last: int) -> bool:
-        """Write to private writable pages, read others, up to the first that refuses."""
-        for n in range(first, last):
-            page = s.pages[n]
-            if page.flags & VM_LOCKONFAULT:
-                continue
-            if self._access_page(page, "w" if page.flags & (VM_WRITE | VM_SHARED) == VM_WRITE else "r"):
-                return False
-        return True
-
-    def _access_page(self, page: Page, kind: str) -> tuple[int, int] | None:
-        """What a mapped page answers: None, or (signal, code). A write gives a private page its own copy."""
-        if not page.flags & RIGHT[kind]:
-            return SIGSEGV, SEGV_ACCERR
-        if page.store is not None and page.private is None and page.index >= page.store.pages():
-            return SIGBUS, BUS_ADRERR
-        if kind == "w" and not page.flags & VM_SHARED and page.private is None:
-            page.private = list(page.content())
-        return None
-
-    def _access(self, s: Space, n: int, kind: str) -> tuple[int, int] | None:
-        page = s.pages.get(n) or self._grow_stack(s, n)
-        return self._access_page(page, kind) if page else (SIGSEGV, SEGV_MAPERR)
-
-    def _grow_stack(self, s: Space, n: int) -> Page | None:
-        above = next((area for area in s.areas() if area[0] > n), None)
-        below = next((area for area in reversed(s.areas()) if area[1] <= n), None)
-        if above is None or not above[2].flags & VM_GROWSDOWN or above[1] - n > STACK_LIMIT:
-            return None
-        if above[2].flags & VM_LOCKED and s.locked() + above[0] - n > LOCK_LIMIT:
-            return None
-        near = below is not None and n < below[1] + GUARD_PAGES
-        if below is not None and near and below[2].flags & VM_ACCESS and not below[2].flags & VM_GROWSDOWN:
-            return None
-        s.pages.update({k: Page(above[2].flags) for k in range(n, above[0])})
-        return s.pages[n]
-
-    def touch(self, s: Space, n: int, kind: str, value: int = 0) -> None:
-        """An access by user code: through the tables if they allow it, else by a fault with the right code."""
-        error = ERROR_CODE[kind] | (1 if n * PAGE in mapping_of(s.mm) else 0)
-        expected = self._access(s, n, kind)
-        try:
-            if not self._allowed(s, n, kind):
-                fault.handle(s.mm, n * PAGE + 8, error)
-            outcome = None
-        except fault.BadAccess as bad:
-            outcome = (bad.signal, bad.code)
-        assert outcome == expected, f"{kind} of page {n:#x} gave {outcome}, the model says {expected}"
-        if expected is None:
-            assert self._allowed(s, n, kind), f"the fault did not make page {n:#x} fit for {kind}"
-            if kind == "w":
-                pfn = mapping_of(s.mm)[n * PAGE][0]
-                self.frames.ram.data[pfn * PAGE] = value
-                s.pages[n].put(0, value)
-
-    def _allowed(self, s: Space, n: int, kind: str) -> bool:
-        found = mapping_of(s.mm).get(n * PAGE)
-        return found is not None and kind in found[1]
-
-    def write(self, s: Space, n: int, count: int, value: int) -> None:
-        """A kernel write from the last byte of page n to the first byte of page n + count."""
-        errno = 0
-        for k in range(n, n + count + 1):
-            if self._access(s, k, "w"):
-                errno = EFAULT
-                break
-            for cell in (0, 1):
-                if (k, cell) != (n, 0) and (k, cell) != (n + count, 1):
-                    s.pages[k].put(cell, value)
-        data = bytes([value]) * ((count - 1) * PAGE + 2)
-        self.expect(errno, uaccess.write, s.mm, n * PAGE + PAGE - 1, data)
-
-    def read(self, s: Space, n: int, count: int) -> None:
-        """A kernel read of `count` whole pages."""
-        errno = next((EFAULT for k in range(n, n + count) if self._access(s, k, "r")), 0)
-        data = self.expect(errno, uaccess.read, s.mm, n * PAGE, count * PAGE)
-        if not errno:
-            wanted = [s.pages[n + i].content() for i in range(count)]
-            assert [[data[i * PAGE], data[i * PAGE + PAGE - 1]] for i in range(count)] == wanted
-
     # -- files ----------------------------------------------------------------------------------------
 
     def file_write(self, file: int, index: int, value: int) -> None:
@@ -598,59 +342,3 @@ class World:
             file.cache.drop()
         assert self.frames.in_use == self.boot
         check(self.frames, [])
-
-    # -- checking -------------------------------------------------------------------------------------
-
-    def fill_tlb(self) -> None:
-        self.tlb = {id(s.mm): mapping_of(s.mm) for s in self.spaces}
-        self._note_tlb_frames()
-
-    def _note_tlb_frames(self) -> None:
-        zero = {self.frames.zero_page}
-        self.tlb_frames = {pfn for tlb in self.tlb.values() for pfn, rights in tlb.values() if rights != "-"} - zero
-
-    def verify(self) -> None:
-        """Everything that must hold between two operations."""
-        mms = [s.mm for s in self.spaces]
-        caches = {id(c): c for c in [*caches_of(*mms), *(f.cache for f in self.files)]} if mms else {}
-        check(self.frames, mms, caches.values() if mms else [f.cache for f in self.files])
-        for s in self.spaces:
-            assert s.mm.brk == s.brk
-            self._verify_areas(s)
-            now = mapping_of(s.mm)
-            self._verify_pages(s, now)
-            self._verify_tlb(s, now)
-        for store, file in zip(self.stores, self.files, strict=True):
-            assert file.cache.size == store.size
-        self.fill_tlb()
-
-    def _verify_areas(self, s: Space) -> None:
-        wanted = [
-            (a * PAGE, b * PAGE, p.flags, self.real_of[id(p.store)] if p.store else None, p.index if p.store else 0)
-            for a, b, p in s.areas()
-        ]
-        found = [(v.start, v.end, v.flags, v.file, v.pgoff) for v in s.mm.vmas]
-        assert found == wanted
-
-    def _verify_pages(self, s: Space, now: dict[int, tuple[int, str]]) -> None:
-        """The tables never show other bytes or grant more than the model, and have all that was written."""
-        data = self.frames.ram.data
-        for va, (pfn, rights) in now.items():
-            page = s.pages[va // PAGE]
-            granted = {r for r in "rwx" if page.flags & RIGHT[r]} | {"-"}
-            assert set(rights) <= granted, f"{va:#x} is {rights}"
-            own = page.private is not None or page.flags & VM_SHARED or page.store is None
-            assert own or "w" not in rights, f"{va:#x} writes into the file"
-            seen = [data[pfn * PAGE], data[pfn * PAGE + PAGE - 1]]
-            assert seen == page.content(), f"{va:#x} shows {seen}, the model {page.content()}"
-        for n, page in s.pages.items():
-            if page.private is not None and page.private != [0, 0]:
-                assert n * PAGE in now, f"the copy of page {n:#x} is lost"
-
-    def _verify_tlb(self, s: Space, now: dict[int, tuple[int, str]]) -> None:
-        """I9: what the worst TLB has cached since the last flush is still true."""
-        for va, (pfn, rights) in self.tlb.get(id(s.mm), {}).items():
-            if rights != "-":
-                frame, allowed = now.get(va, (0, ""))
-                assert frame == pfn, f"the TLB maps {va:#x} to {pfn:#x}, the tables to {frame:#x}"
-                assert set(rights) <= set(allowed), f"the TLB grants {rights} at {va:#x}, the tables {allowed}"

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from mm_helpers import PAGE
+from mm_space import EDGE, GUARD_PAGES, HEAP, PLACES, Space
+from mm_world import World
 
 import mini_kernel.mm.fault
 import mini_kernel.mm.mm
 from mini_kernel.uapi import mman
-from mm_helpers import PAGE
-from mm_world import EDGE, GUARD_PAGES, HEAP, PLACES, Space, World
 
 SPACE = st.integers(0, 3)
 AT = st.integers(0, 119)
@@ -50,6 +51,7 @@ class MemoryMachine(RuleBasedStateMachine):
         for module in (mini_kernel.mm.mm, mini_kernel.mm.fault):
             self.patch.setattr(module, "STACK_GUARD_GAP", GUARD_PAGES * PAGE)
         self.world = World()
+        self.good = True  # False once a check failed: then only that failure is reported
 
     @initialize(prot=st.sampled_from([3, 3, 1]), big=st.booleans())
     def boot(self, prot: int, big: bool) -> None:
@@ -179,12 +181,17 @@ class MemoryMachine(RuleBasedStateMachine):
 
     def check_invariants(self, *args: Any, **kwargs: Any) -> None:
         """Called by Hypothesis after every rule."""
+        self.good = False
         self.world.verify()
+        self.good = True
         super().check_invariants(*args, **kwargs)
 
     def teardown(self) -> None:
-        self.world.end()
-        self.patch.undo()
+        try:
+            if self.good:
+                self.world.end()
+        finally:
+            self.patch.undo()
 
 
 def _run(examples: int, steps: int) -> None:

@@ -1,0 +1,26 @@
+"""Files that the operator names: opened before anything is run, so that a wrong name costs nothing."""
+
+import os
+from typing import IO
+
+from emu.errors import EmuError
+
+
+def writable(option: str, path: str) -> IO[str]:
+    """Open a file for text output. Raises EmuError with the option's name."""
+    try:
+        return open(path, "w", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise EmuError(f"{option} {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise EmuError(f"{option} {path!r}: {error}") from None
+
+
+def readable(option: str, path: str) -> int:
+    """Open a file for input; its descriptor. Raises EmuError."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise EmuError(f"{option} {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise EmuError(f"{option} {path!r}: {error}") from None

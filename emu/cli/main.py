@@ -1,0 +1,169 @@
+"""`emu`: the commands, and what becomes of everything that can go wrong.
+
+Exit status: the guest's; 128 + N if signal N killed it; 124 for a spent limit or a deadlock; 130 after Ctrl-C; 125
+for a failure of ours; 2 for wrong usage or a program that cannot be loaded.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, Final
+
+from emu.cli import arguments as options
+from emu.errors import EmuError
+
+USAGE_ERROR: Final = 2
+INTERNAL_ERROR: Final = 125
+INTERRUPTED: Final = 128 + signal.SIGINT
+BROKEN_PIPE: Final = 128 + signal.SIGPIPE
+
+_DESCRIPTION: Final = "Runs x86-64 Linux programs on an emulated CPU with real page tables and a kernel in Python."
+_STATUS: Final = """exit status:
+  the guest's; 128+N if signal N killed it; 124 for a spent limit or a deadlock; 130 after Ctrl-C;
+  125 for a failure of ours (EMU_DEBUG=1 shows more); 2 for wrong usage or a program that cannot be loaded"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.command(arguments)
+    except argparse.ArgumentTypeError as error:
+        return _say(f"emu: error: {error}", USAGE_ERROR)
+    except EmuError as error:
+        return _say(str(error) if error.file else f"emu: error: {error}", USAGE_ERROR)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _abandon_output()
+        return BROKEN_PIPE
+    except Exception as error:
+        return _internal(error)
+
+
+def _say(text: str, status: int) -> int:
+    print(text, file=sys.stderr)
+    return status
+
+
+def _internal(error: Exception) -> int:
+    """A failure of ours: what, and where."""
+    if os.environ.get("EMU_DEBUG"):
+        traceback.print_exc()
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
+    text = " ".join(str(error).split()) or "no further details"
+    hint = "" if os.environ.get("EMU_DEBUG") else "\nemu: EMU_DEBUG=1 shows the whole traceback"
+    return _say(f"emu: internal error: {type(error).__name__}: {text}{where}{hint}", INTERNAL_ERROR)
+
+
+def _abandon_output() -> None:
+    """Nobody reads any more: let the interpreter's last flush succeed."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for fd in (1, 2):
+        os.dup2(null, fd)
+
+
+class _Version(argparse.Action):
+    """--version, which looks the version up only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_rest: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"emu (cr3lab) {version('cr3lab')}, unicorn {version('unicorn')}")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "emu",
+        description=_DESCRIPTION,
+        epilog=_STATUS,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, help_text, add, command in (
+        ("run", "run a program", _add_run, _run),
+        ("asm", "assemble a program", _add_asm, _asm),
+        ("bench", "measure, and compare with the host", _add_bench, _bench),
+        ("selftest", "check the engine and the calibrations the machine depends on", _add_selftest, _selftest),
+    ):
+        sub = commands.add_parser(
+            name,
+            help=help_text,
+            description=help_text[0].upper() + help_text[1:] + ".",
+            epilog=_STATUS if name == "run" else None,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(command=command)
+        add(sub)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "emu run [OPTIONS] PROG [ARGS...]"
+    options.add_program(parser)
+    options.add_assembler(parser)
+    options.add_system(parser.add_argument_group("system"))
+    output = parser.add_argument_group("output (on stderr, or to a file)")
+    output.add_argument("--stats", action="store_true", help="print the cost ledger at the end")
+    output.add_argument("--stats-json", metavar="FILE", help="write the cost ledger as JSON")
+    output.add_argument("--strace", action="store_true", help="print system calls and signals")
+    output.add_argument("-e", dest="trace", metavar="trace=SET", help="which calls: names, %%classes, ! for all others")
+    output.add_argument("--strace-out", metavar="FILE", help="write the --strace lines to a file")
+
+
+def _add_asm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prog", metavar="PROG", help="source, or - for stdin")
+    parser.add_argument("-o", dest="output", metavar="OUT.elf", help="what to write (default: PROG with .elf)")
+    parser.add_argument("--listing", action="store_true", help="show address, bytes and source line; no file without -o")
+    options.add_assembler(parser)
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="*", help="what to measure (default: everything)")
+    parser.add_argument("--list", action="store_true", help="show what can be measured")
+    parser.add_argument("--runs", type=options.positive, default=7, metavar="N", help="repetitions (default 7)")
+    parser.add_argument("--quick", action="store_true", help="tiny loops: shows that it works, not how fast it is")
+    for name in ("json", "plot", "html"):
+        kind = {"json": "the figures", "plot": "an SVG picture", "html": "a page"}[name]
+        suffix = {"plot": ".svg", "html": ".html"}.get(name, "")
+        parser.add_argument(f"--{name}", metavar=f"FILE{suffix}", help=f"write {kind}")
+
+
+def _add_selftest(parser: argparse.ArgumentParser) -> None:
+    del parser  # no options
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from emu.cli.run import run
+
+    return run(arguments)
+
+
+def _asm(arguments: argparse.Namespace) -> int:
+    from emu.cli.assemble import assemble
+
+    return assemble(arguments)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from emu.cli.bench import bench
+
+    return bench(arguments)
+
+
+def _selftest(arguments: argparse.Namespace) -> int:
+    from emu.cli.selftest import selftest
+
+    return selftest(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

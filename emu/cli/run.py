@@ -1,0 +1,171 @@
+"""`emu run`: boot, run, and say on stderr what is to be said."""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from emu.cli.arguments import assembler_of
+from emu.cli.files import readable, writable
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from emu.boot import Outcome, System
+    from emu.program import Program
+    from emu.render.strace import Selection, Strace
+
+_MAX_REPORTS: Final = 5
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a program as the options say; the exit status."""
+    assembler, syntax = assembler_of(arguments)
+    with contextlib.ExitStack() as cleanup:
+        outputs = _Outputs(arguments, cleanup)
+        interrupter = _Interrupter()
+        cleanup.enter_context(interrupter)
+        program = _load(arguments.prog, assembler, syntax, cleanup)
+        system = cleanup.enter_context(_boot(arguments, program, cleanup))
+        strace = outputs.attach(system)
+        interrupter.system = system
+        try:
+            outcome = system.run()
+        finally:
+            if strace is not None:
+                strace.close()
+        _report(system, outcome, arguments)
+        outputs.statistics(system)
+        return outcome.status
+
+
+def _load(prog: str, assembler: Any, syntax: Any, cleanup: contextlib.ExitStack) -> "Program":
+    """The program; its assembler starts before the machine's modules are imported, so that the two overlap."""
+    from emu.program import is_source, load_program, new_assembler
+
+    worker = None
+    if assembler == "keystone" and is_source(prog):
+        worker = cleanup.enter_context(new_assembler())
+        worker.start()
+    from emu import boot  # noqa: F401  # 0.1 s, in which the worker starts
+
+    return load_program(prog, assembler=assembler, syntax=syntax, worker=worker)
+
+
+def _boot(arguments: argparse.Namespace, program: "Program", cleanup: contextlib.ExitStack) -> "System":
+    from emu.boot import DEFAULT_ENVIRONMENT, DEFAULT_MEMORY, Options, System
+    from mini_kernel.fs.stream import FdStream
+
+    stdin = 0
+    if arguments.stdin is not None:
+        stdin = readable("--stdin", arguments.stdin)
+        cleanup.callback(os.close, stdin)
+    options = Options(
+        memory=DEFAULT_MEMORY if arguments.mem is None else arguments.mem,
+        fork=arguments.fork,
+        seed=arguments.seed,
+        root=arguments.root,
+        check=arguments.check,
+        max_insns=arguments.max_insns,
+        timeout=arguments.timeout,
+        environment={**DEFAULT_ENVIRONMENT, **dict(arguments.env)},
+    )
+    return System(program, arguments.args, options, (FdStream(stdin), FdStream(1), FdStream(2)))
+
+
+class _Interrupter:
+    """Ctrl-C while it is entered: ends the run where there is one, else raises KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.system: System | None = None
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGINT, self._handle)
+
+    def __exit__(self, *_exc: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, signo: int, frame: "FrameType | None") -> None:
+        system, self.system = self.system, None
+        if system is None:
+            raise KeyboardInterrupt  # a second time: do not wait for the run
+        system.interrupt()
+
+
+class _Outputs:
+    """Where --stats, --stats-json and --strace go. Everything that can be wrong with them is, before the run."""
+
+    def __init__(self, arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> None:
+        self._table: bool = arguments.stats
+        self._json: IO[str] | None = None
+        self._lines: IO[str] = sys.stderr
+        self._selection: Selection | None = None
+        if arguments.stats_json is not None:
+            self._json = cleanup.enter_context(writable("--stats-json", arguments.stats_json))
+        if arguments.strace or arguments.trace is not None or arguments.strace_out is not None:
+            from emu.render.strace import Selection
+
+            self._selection = Selection(arguments.trace or "all")
+        if arguments.strace_out is not None:
+            self._lines = cleanup.enter_context(writable("--strace-out", arguments.strace_out))
+
+    def attach(self, system: "System") -> "Strace | None":
+        """Listen to a booted system, if that is wanted."""
+        if self._selection is None:
+            return None
+        from emu.render.strace import Strace
+
+        strace = Strace(self._lines.write, self._selection)
+        strace.started(system.task(1), system.path, system.argv, len(system.options.environment))
+        system.observe(strace)
+        return strace
+
+    def statistics(self, system: "System") -> None:
+        """Print and write the ledger."""
+        if self._table:
+            from emu.render.stats import stats_table
+
+            sys.stderr.write(stats_table(system.stats()))
+        if self._json is not None:
+            import json
+
+            json.dump(system.stats(), self._json, indent=1)
+            self._json.write("\n")
+
+
+# -- what is said at the end -------------------------------------------------------------------------
+
+
+def _report(system: "System", outcome: "Outcome", arguments: argparse.Namespace) -> None:
+    """Fault reports, and why the run ended if the guest did not end it."""
+    if system.records:
+        sys.stderr.write("".join(_fault_reports(system)))
+    if outcome.ending == "deadlock":
+        print("emu: deadlock: every process waits for something that cannot happen", file=sys.stderr)
+    elif outcome.ending == "timeout":
+        print(f"emu: stopped after {arguments.timeout:g} s (--timeout)", file=sys.stderr)
+    elif outcome.ending == "max-insns":
+        print(f"emu: stopped after {arguments.max_insns} instructions (--max-insns)", file=sys.stderr)
+    elif outcome.ending == "interrupted":
+        print("emu: interrupted", file=sys.stderr)
+    if outcome.ending != "exited":
+        from emu.render.tasks import task_lines
+
+        sys.stderr.write("".join(f"  {line}\n" for line in task_lines(system)))
+
+
+def _fault_reports(system: "System") -> Iterator[str]:
+    from emu.render.fault import fault_report
+    from emu.render.symbols import Symbols
+
+    symbols = Symbols.of(system.program)
+    for record in system.records[:_MAX_REPORTS]:
+        own = record.program == system.program.name[: len(record.program)]
+        yield fault_report(record, symbols if own else None)
+    more = len(system.records) - _MAX_REPORTS
+    if more > 0:
+        yield f"and {more} more fault{'' if more == 1 else 's'}\n"
+

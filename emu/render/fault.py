@@ -1,0 +1,143 @@
+"""The fault report: everything about an exception that killed a process, on one screen.
+
+Pure: a FaultRecord in, text out. Numbers are hexadecimal; ranges are half-open.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from emu import disasm
+from emu.render import bits
+from emu.render.operand import State, explain
+from emu.render.symbols import Symbols
+from mini_kernel.mm.pgtable import LEVEL_NAMES, Step
+from mini_kernel.observe import AreaInfo, FaultRecord
+from mini_kernel.x86 import PTE_ADDR, PTE_P, PTRS_PER_TABLE, REGISTER_NAMES, RIP, TASK_SIZE, VEC_PF
+
+Decode = Callable[[bytes, int], disasm.Instruction | None]
+
+_LABEL_WIDTH: Final = 13
+_ROWS: Final = ((0, 8), (3, 9), (1, 10), (2, 11), (6, 12), (7, 13), (5, 14), (4, 15))  # rax r8, rbx r9, rcx r10, ...
+
+
+def fault_report(record: FaultRecord, symbols: Symbols | None = None, decode: Decode = disasm.one) -> str:
+    """The report, ending in a newline. `symbols` are those of the program that ran, if it is known."""
+    sections = [("access", _access(record)), *_instruction(record, symbols, decode)]
+    sections.append(("registers", _registers(record)))
+    if record.vector == VEC_PF:
+        sections.append(("walk", _walk(record)))
+        sections.append(("mapping", _mapping(record)))
+        sections.append(("sharing", _sharing(record)))
+    sections.append(("decision", [record.decision]))
+    lines = [_title(record)]
+    for label, rows in sections:
+        for i, row in enumerate(rows):
+            lines.append(f"  {label if i == 0 else '':<{_LABEL_WIDTH}}{row}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _title(record: FaultRecord) -> str:
+    who = f"process {record.tgid}" + (f", thread {record.tid}" if record.tid != record.tgid else "")
+    signal = f"{bits.signal_name(record.signo)} ({bits.code_name(record.signo, record.code)})"
+    where = f" at {record.address:#x}" if record.vector == VEC_PF else ""
+    return f"{who} ({record.program}) was killed: {signal}{where}"
+
+
+def _access(record: FaultRecord) -> list[str]:
+    if record.vector == VEC_PF:
+        return [
+            f"page fault (#PF), CR2 = {record.address:#x}",
+            f"error code {record.error:#x}: {bits.page_fault_words(record.error)}",
+        ]
+    code = f", error code {record.error:#x}" if record.error else ""
+    return [f"{bits.vector_name(record.vector)}{code}"]
+
+
+# -- the instruction ---------------------------------------------------------------------------------
+
+
+def _instruction(record: FaultRecord, symbols: Symbols | None, decode: Decode) -> Iterator[tuple[str, list[str]]]:
+    rip = record.regs[RIP]
+    name = symbols.name(rip) if symbols else None
+    place = f"{rip:#x}" + (f" <{name}>" if name else "")
+    instruction = decode(record.instruction, rip) if record.instruction else None
+    if instruction is None:
+        shown = record.instruction.hex(" ")
+        yield "instruction", [f"{place}: {f'no instruction: {shown}' if shown else 'cannot be fetched'}"]
+    else:
+        address = record.address if record.vector == VEC_PF else None
+        state = State(record.regs, record.fs_base, record.gs_base)
+        rows = [f"{place}: {instruction.text}  [{instruction.data.hex(' ')}]", *explain(instruction, state, address).split("\n")]
+        yield "instruction", [row for row in rows if row]
+    line = symbols.line(rip) if symbols else None
+    if line is not None:
+        yield "source", [f"{line.file}:{line.line}: {line.text}"]
+
+
+def _registers(record: FaultRecord) -> list[str]:
+    def cell(index: int) -> str:
+        return f"{REGISTER_NAMES[index]:<4} {record.regs[index]:#018x}"
+
+    rows = [f"{cell(left)}   {cell(right)}" for left, right in _ROWS]
+    rows.append(f"{cell(RIP)}   flags {record.rflags:#x} [{bits.flag_names(record.rflags)}]")
+    if record.fs_base or record.gs_base:
+        rows.append(f"fs   {record.fs_base:#018x}   gs   {record.gs_base:#018x}")
+    return rows
+
+
+# -- the tables --------------------------------------------------------------------------------------
+
+
+def _walk(record: FaultRecord) -> list[str]:
+    if not record.walk:
+        return [f"none: user addresses end at {TASK_SIZE:#x}"]
+    rows = [_step(step) for step in record.walk]
+    refusal = bits.refusal(record.walk, record.error)
+    return [*rows, refusal] if refusal else rows
+
+
+def _step(step: Step) -> str:
+    level = LEVEL_NAMES[step.level]
+    index = step.slot % PTRS_PER_TABLE
+    text = f"{level} {step.entry:#018x} ([{index}] of table {step.table:#x}): {bits.entry_words(step.entry)}"
+    if step.entry & PTE_P:
+        kind = "frame" if step.level == 3 else "table"
+        text += f" -> {kind} {(step.entry & PTE_ADDR) >> 12:#x}"
+    return text
+
+
+def _mapping(record: FaultRecord) -> list[str]:
+    if record.area is not None:
+        return [_area(record.area)]
+    below, above = record.neighbours
+    rows = [f"nothing is mapped at {record.address:#x}"]
+    if below is not None:
+        rows.append(f"{record.address - below.end:#x} bytes above the end of {_area(below)}")
+    if above is not None:
+        rows.append(f"{above.start - record.address:#x} bytes below the start of {_area(above)}")
+    return rows
+
+
+def _area(area: AreaInfo) -> str:
+    name = area.name or "[anonymous]"
+    offset = f" from offset {area.offset:#x}" if area.offset else ""
+    grows = ", grows down" if bits.grows_down(area.flags) else ""
+    return f"{name} {area.start:#x}-{area.end:#x} {bits.rights(area.flags)}{offset}{grows}"
+
+
+def _sharing(record: FaultRecord) -> list[str]:
+    leaf = record.walk[3] if len(record.walk) == 4 else None
+    if leaf is None:
+        return ["nobody: there is no PTE table"]
+    rows = [_shared(f"PTE table {leaf.table:#x}", record.table_count, [s.tgid for s in record.sharers if s.table])]
+    frame = (leaf.entry & PTE_ADDR) >> 12
+    if frame:
+        rows.append(_shared(f"frame {frame:#x}", record.frame_count, [s.tgid for s in record.sharers if s.frame]))
+    return rows
+
+
+def _shared(what: str, count: int, others: list[int]) -> str:
+    references = f"{count} reference" + ("" if count == 1 else "s")
+    if not others:
+        return f"{what}: {references}, no other process"
+    return f"{what}: {references}, also in process{'es' if len(others) > 1 else ''} {', '.join(map(str, others))}"

@@ -1,0 +1,115 @@
+"""Running the same program on the host and in the lab, so that the host's kernel says what is right."""
+
+import fcntl
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emu.boot import Options, System
+from emu.program import Program
+from mini_kernel.fs.stream import BytesStream
+from mini_kernel.observe import FaultRecord
+
+#: Why a program cannot run on this host, or "".
+NOT_NATIVE = (
+    ""
+    if sys.platform == "linux" and platform.machine() == "x86_64"
+    else "the host is not x86-64 Linux, so the program cannot run natively"
+)
+#: Only what keeps a program from being endless; nothing depends on how long it takes.
+HOST_LIMIT_S = 60
+STACK_LIMIT = 8 << 20
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "CR3LAB": "1"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a program ended: what it wrote, and its exit status (negative: the signal that killed it)."""
+
+    stdout: bytes
+    status: int
+    ledger: dict[str, Any] = field(default_factory=dict[str, Any], compare=False)
+    records: list[FaultRecord] = field(default_factory=list[FaultRecord], compare=False)
+    stderr: bytes = field(default=b"", compare=False)
+
+
+def in_lab(
+    data: bytes,
+    arguments: Sequence[str] = (),
+    *,
+    stdin: bytes = b"",
+    name: str = "program",
+    check: bool = True,
+    memory: int = 256 << 20,
+    **options: Any,
+) -> Run:
+    """Run an ELF image in a system of its own, and see that it leaves nothing behind."""
+    streams = (BytesStream(stdin), BytesStream(), BytesStream())
+    chosen = Options(memory=memory, check=check, environment=ENVIRONMENT, timeout=HOST_LIMIT_S, **options)
+    program = Program(name, "", data, None)
+    with System(program, arguments, chosen, streams, argv0=f"/bin/{name}") as system:
+        outcome = system.run()
+        assert outcome.ending == "exited", (outcome, system.kernel.deadlock, system.stdout, system.stderr)
+        system.kernel.check()
+        assert not system.kernel.tasks, "tasks are left"
+        assert not system.kernel.processes, "processes are left"
+        assert outcome.wait_status is not None
+        signo = outcome.wait_status & 0x7F
+        return Run(
+            system.stdout,
+            -signo if signo else outcome.wait_status >> 8,
+            system.stats()["total"],
+            system.records,
+            system.stderr,
+        )
+
+
+def _limits() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    resource.setrlimit(resource.RLIMIT_STACK, (STACK_LIMIT, hard))
+
+
+def natively(path: Path, arguments: Sequence[str] = (), *, stdin: bytes = b"") -> Run:
+    """Run a static ELF file on the host. One at a time: the programs use fixed names in /tmp."""
+    with open(Path(tempfile.gettempdir()) / "cr3lab-native.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ended = subprocess.run(
+            [path, *arguments],
+            input=stdin,
+            capture_output=True,
+            timeout=HOST_LIMIT_S,
+            env=ENVIRONMENT,
+            preexec_fn=_limits,
+            check=False,
+        )
+    return Run(ended.stdout, ended.returncode, stderr=ended.stderr)
+
+
+def compiler_missing(name: str) -> str:
+    """Why this C compiler cannot be used, or ""."""
+    return "" if shutil.which(name) else f"{name} is not installed"
+
+
+def compile_c(source: Path, output: Path, compiler: str = "gcc", *flags: str) -> Path:
+    """A static executable from one C file; `flags` may say -static-pie instead of -static."""
+    kind = () if "-static-pie" in flags else ("-static",)
+    command = [compiler, "-O2", *kind, "-Wno-unused-result", *flags, "-o", output, source]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, f"{source.name} does not compile with {compiler}:\n{ended.stderr}"
+    return output
+
+
+def write_executable(path: Path, data: bytes) -> Path:
+    """An executable file."""
+    path.write_bytes(data)
+    os.chmod(path, 0o755)
+    return path

@@ -1,0 +1,327 @@
+"""Memory runs out at the n-th frame, for every n: nothing is leaked, nothing half done, and a second try succeeds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from mm_helpers import EDGE, PAGE, PRIVATE, RW, SHARED, FakeFile, check_all, new_frames, new_mm, state_of
+
+from mini_kernel.errors import SysError
+from mini_kernel.mm import advise, fault, fork, mmap, protect, remap, uaccess
+from mini_kernel.mm.frame import K_CACHE
+from mini_kernel.mm.mm import Mm
+from mini_kernel.uapi import mman
+from mini_kernel.uapi.errno import EAGAIN, EFAULT, ENOMEM
+from mini_kernel.uapi.signal import SIGKILL
+
+FIXED = mman.MAP_FIXED
+WRITE, READ = 6, 4
+
+
+@dataclass
+class Case:
+    """A machine prepared for one operation that needs frames."""
+
+    call: Callable[[], Any]
+    mms: list[Mm]
+    files: list[FakeFile] = field(default_factory=list)
+    errno: int = ENOMEM
+    partial: bool = False  # Linux documents or implies that what was done before the failure stays
+    silent: bool = False  # the failure is not reported at all
+
+
+def _space(pages: int = 3, prot: int = RW, flags: int = PRIVATE, write: bool = True) -> Mm:
+    """A mapping astride a 1 GiB boundary, so that tables at three levels are needed twice; written to."""
+    mm = new_mm(new_frames(4))
+    mmap.mmap(mm, EDGE, pages * PAGE, prot, flags | FIXED)
+    if write:
+        for i in range(pages):
+            uaccess.write(mm, EDGE + i * PAGE, bytes([i + 1]))
+    return mm
+
+
+def _file(mm: Mm, at: int, flags: int) -> FakeFile:
+    file = FakeFile(mm.frames, 4)
+    mmap.mmap(mm, at, 4 * PAGE, RW, flags | FIXED, file, 0)
+    return file
+
+
+def _fault(mm: Mm, address: int, error: int) -> Callable[[], None]:
+    def call() -> None:
+        try:
+            fault.handle(mm, address, error)
+        except fault.BadAccess as bad:
+            assert (bad.signal, bad.fault_class) == (SIGKILL, "oom")
+            raise SysError(ENOMEM) from None
+
+    return call
+
+
+def demand_zero() -> Case:
+    mm = _space(write=False)
+    return Case(_fault(mm, EDGE, WRITE), [mm])
+
+
+def zero_page() -> Case:
+    mm = _space(write=False)
+    return Case(_fault(mm, EDGE, READ), [mm])
+
+
+def zero_page_write() -> Case:
+    mm = _space(write=False)
+    fault.handle(mm, EDGE, READ)
+    return Case(_fault(mm, EDGE, WRITE), [mm])
+
+
+def cow_copy() -> Case:
+    mm = _space()
+    child = fork.fork_mm(mm)
+    return Case(_fault(child, EDGE, WRITE), [mm, child])
+
+
+def file_read() -> Case:
+    mm = new_mm(new_frames(4))
+    file = _file(mm, EDGE, mman.MAP_PRIVATE)
+    return Case(_fault(mm, EDGE, READ), [mm], [file])
+
+
+def file_private_write() -> Case:
+    mm = new_mm(new_frames(4))
+    file = _file(mm, EDGE, mman.MAP_PRIVATE)
+    return Case(_fault(mm, EDGE, WRITE), [mm], [file])
+
+
+def file_shared_write() -> Case:
+    mm = new_mm(new_frames(4))
+    file = _file(mm, EDGE, mman.MAP_SHARED)
+    return Case(_fault(mm, EDGE, WRITE), [mm], [file])
+
+
+def file_copy_of_mapped_page() -> Case:
+    mm = new_mm(new_frames(4))
+    file = _file(mm, EDGE, mman.MAP_PRIVATE)
+    fault.handle(mm, EDGE, READ)
+    return Case(_fault(mm, EDGE, WRITE), [mm], [file])
+
+
+def shared_memory_fault() -> Case:
+    mm = _space(flags=SHARED, write=False)
+    return Case(_fault(mm, EDGE + PAGE, WRITE), [mm])
+
+
+def stack_growth() -> Case:
+    """The area is longer afterwards even if the page could not be had; Linux does not take that back either."""
+    mm = _space(flags=PRIVATE | mman.MAP_GROWSDOWN)
+    return Case(_fault(mm, EDGE - 2 * PAGE, WRITE), [mm], partial=True)
+
+
+def fork_several_areas() -> Case:
+    mm = _space()
+    file = _file(mm, EDGE + (4 << 20), mman.MAP_SHARED)
+    mmap.mmap(mm, EDGE + (8 << 20), 2 * PAGE, RW, SHARED | FIXED)
+    mmap.mmap(mm, 0x20_0000_0000, 2 * PAGE, RW, PRIVATE | FIXED)
+    for address in (EDGE + (4 << 20), EDGE + (8 << 20), 0x20_0000_0000):
+        uaccess.write(mm, address, b"x")
+    mms = [mm]
+    return Case(lambda: mms.append(fork.fork_mm(mm)), mms, [file])
+
+
+def mmap_populate() -> Case:
+    mm = new_mm(new_frames(4))
+    call = lambda: mmap.mmap(mm, EDGE, 3 * PAGE, RW, PRIVATE | FIXED | mman.MAP_POPULATE)  # noqa: E731
+    return Case(call, [mm], silent=True)
+
+
+def mmap_populate_shared() -> Case:
+    mm = new_mm(new_frames(4))
+    call = lambda: mmap.mmap(mm, EDGE, 3 * PAGE, RW, SHARED | FIXED | mman.MAP_POPULATE)  # noqa: E731
+    return Case(call, [mm], silent=True)
+
+
+def populate_anonymous() -> Case:
+    mm = _space(5, write=False)
+    return Case(lambda: fault.populate(mm, EDGE, EDGE + 5 * PAGE, True), [mm])
+
+
+def madvise_populate_read() -> Case:
+    mm = _space(4, write=False)
+    return Case(lambda: advise.madvise(mm, EDGE, 4 * PAGE, mman.MADV_POPULATE_READ), [mm], partial=True)
+
+
+def madvise_populate_write() -> Case:
+    mm = _space(4)
+    child = fork.fork_mm(mm)
+    call = lambda: advise.madvise(child, EDGE, 4 * PAGE, mman.MADV_POPULATE_WRITE)  # noqa: E731
+    return Case(call, [mm, child], partial=True)
+
+
+def mlock() -> Case:
+    mm = _space(4, write=False)
+    return Case(lambda: advise.mlock(mm, EDGE, 4 * PAGE), [mm], errno=EAGAIN, partial=True)
+
+
+def mremap_move() -> Case:
+    mm = _space()
+    call = lambda: remap.mremap(mm, EDGE, 3 * PAGE, 3 * PAGE, 3, 0x20_0000_0000 - PAGE)  # noqa: E731
+    return Case(call, [mm])
+
+
+def mremap_grow_and_move() -> Case:
+    mm = _space()
+    mmap.mmap(mm, EDGE + 3 * PAGE, PAGE, RW, SHARED | FIXED)
+    return Case(lambda: remap.mremap(mm, EDGE, 3 * PAGE, 4 * PAGE, mman.MREMAP_MAYMOVE), [mm])
+
+
+def mremap_dont_unmap() -> Case:
+    mm = _space()
+    return Case(lambda: remap.mremap(mm, EDGE, 3 * PAGE, 3 * PAGE, 5), [mm])
+
+
+def kernel_write_across_pages() -> Case:
+    """Bytes before the page that fails are written, as by copy_to_user."""
+    mm = _space()
+    child = fork.fork_mm(mm)
+    return Case(lambda: uaccess.write(child, EDGE + PAGE - 1, bytes(PAGE + 2)), [mm, child], errno=EFAULT, partial=True)
+
+
+def locked_brk() -> Case:
+    mm = new_mm(new_frames(4))
+    mm.start_brk = mm.brk = EDGE
+    advise.mlockall(mm, mman.MCL_FUTURE)
+
+    def call() -> None:
+        assert mmap.brk(mm, EDGE + 3 * PAGE) == EDGE + 3 * PAGE
+
+    return Case(call, [mm], silent=True)
+
+
+CASES = [
+    demand_zero,
+    zero_page,
+    zero_page_write,
+    cow_copy,
+    file_read,
+    file_private_write,
+    file_shared_write,
+    file_copy_of_mapped_page,
+    shared_memory_fault,
+    stack_growth,
+    fork_several_areas,
+    mmap_populate,
+    mmap_populate_shared,
+    populate_anonymous,
+    madvise_populate_read,
+    madvise_populate_write,
+    mlock,
+    mremap_move,
+    mremap_grow_and_move,
+    mremap_dont_unmap,
+    kernel_write_across_pages,
+    locked_brk,
+]
+
+
+def _state(case: Case) -> dict[str, Any]:
+    """The whole state. A page read into a page cache may stay there, so such frames count as free while unmapped."""
+    state = state_of(*case.mms)
+    frames = case.mms[0].frames
+    idle = [pfn for pfn, count in state["counts"].items() if count == 1 and frames.kind[pfn] & K_CACHE]
+    for pfn in idle:
+        del state["counts"][pfn]
+    state["free"] += len(idle)
+    return state
+
+
+def _check_nothing_leaked(case: Case) -> None:
+    for mm in case.mms:
+        fork.destroy(mm)
+    for file in case.files:
+        file.cache.drop()
+    frames = case.mms[0].frames
+    assert frames.used().tolist() == [frames.zero_page]
+
+
+def _refuse(build: Callable[[], Case], n: int) -> bool:
+    """Refuse the allocation after n frames; True if the operation needed no more than n."""
+    case = build()
+    frames = case.mms[0].frames
+    check_all(*case.mms)
+    before = _state(case)
+    frames.refuse_after = n
+    try:
+        case.call()
+        refused = case.silent and not _enough(build, n)
+    except SysError as error:
+        assert error.errno == case.errno
+        refused = True
+        if not case.partial:
+            assert _state(case) == before
+    frames.refuse_after = -1
+    check_all(*case.mms)
+    if refused:
+        case.call()
+        check_all(*case.mms)
+    _check_nothing_leaked(case)
+    return not refused
+
+
+def _enough(build: Callable[[], Case], n: int) -> bool:
+    """Whether the operation, left alone, allocates at most n frames."""
+    case = build()
+    frames = case.mms[0].frames
+    before = frames.allocated
+    case.call()
+    return frames.allocated - before <= n
+
+
+@pytest.mark.parametrize("build", CASES, ids=lambda build: build.__name__)
+def test_running_out_of_memory_at_any_frame_changes_nothing(build: Callable[[], Case]) -> None:
+    """A refusal at the n-th frame leaves the whole state as it was, leaks nothing, and the operation can be repeated.
+
+    Where Linux keeps what was done before the failure, the invariants hold instead.
+    """
+    n = 0
+    while not _refuse(build, n):
+        n += 1
+        assert n < 64
+    assert n > 0, "the operation allocates nothing"
+
+
+def test_operations_that_need_no_frames_succeed_without_any() -> None:
+    """munmap, mprotect, MADV_DONTNEED, growing in place, mmap and brk work when memory is exhausted."""
+    mm = _space(6)
+    mm.start_brk = mm.brk = 0x1000_0000
+    mm.frames.refuse_after = 0
+    protect.mprotect(mm, EDGE + PAGE, PAGE, mman.PROT_READ)
+    protect.mprotect(mm, EDGE + PAGE, PAGE, RW)
+    advise.madvise(mm, EDGE, PAGE, mman.MADV_DONTNEED)
+    mmap.munmap(mm, EDGE + PAGE, PAGE)
+    assert remap.mremap(mm, EDGE + 2 * PAGE, 4 * PAGE, 6 * PAGE, 0) == EDGE + 2 * PAGE
+    mmap.mmap(mm, 0, PAGE, RW, PRIVATE)
+    assert mmap.brk(mm, 0x1000_2000) == 0x1000_2000
+    check_all(mm)
+
+
+def test_a_full_list_of_areas_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At vm.max_map_count whatever would split an area fails with ENOMEM (madvise: EAGAIN) and leaves it whole."""
+    import mini_kernel.mm.mm
+    import mini_kernel.mm.mmap
+
+    mm = _space(4)
+    monkeypatch.setattr(mini_kernel.mm.mm, "MAX_MAP_COUNT", 1)
+    monkeypatch.setattr(mini_kernel.mm.mmap, "MAX_MAP_COUNT", 0)
+    before = state_of(mm)
+    middle = EDGE + PAGE
+    calls: list[tuple[int, Callable[[], Any]]] = [
+        (ENOMEM, lambda: mmap.munmap(mm, middle, PAGE)),
+        (ENOMEM, lambda: protect.mprotect(mm, middle, PAGE, 0)),
+        (ENOMEM, lambda: advise.mlock(mm, middle, PAGE)),
+        (EAGAIN, lambda: advise.madvise(mm, middle, PAGE, mman.MADV_DONTFORK)),
+        (ENOMEM, lambda: mmap.mmap(mm, 0, PAGE, RW, PRIVATE)),
+    ]
+    for errno, call in calls:
+        with pytest.raises(SysError) as caught:
+            call()
+        assert caught.value.errno == errno
+        assert state_of(mm) == before
