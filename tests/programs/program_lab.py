@@ -1,6 +1,8 @@
 """Running the same program on the host and in the lab, so that the host's kernel says what is right."""
 
+import atexit
 import fcntl
+import functools
 import os
 import platform
 import resource
@@ -13,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from emu.asm import Assembler, to_elf
 from emu.boot import Options, System
-from emu.program import Program
+from emu.program import Program, new_assembler
 from mini_kernel.fs.stream import BytesStream
 from mini_kernel.observe import FaultRecord
 
@@ -113,3 +116,16 @@ def write_executable(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     os.chmod(path, 0o755)
     return path
+
+
+def assemble(source: str, name: str = "program.asm") -> bytes:
+    """An ELF image of assembly source (Intel syntax)."""
+    return to_elf(_assembler().assemble(source, name))
+
+
+@functools.cache
+def _assembler() -> Assembler:
+    """One worker for all tests of a process; it ends with it."""
+    assembler = new_assembler()
+    atexit.register(assembler.close)
+    return assembler
