@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from emu.bench import raw, whole
 from emu.bench.guest import Guests
@@ -21,7 +21,12 @@ _HOST_BYTES_PER_PAGE: Final = (
 HOST_FORK_MIB: Final = 2048  # how much the host forks by default; its pages, unlike the guest's, must really be there
 HOST_FORK_MIB_MAX: Final = 8192
 _BOOT_GIB: Final = 64
-_ROUND_INSTRUCTIONS: Final = 12  # of cpu_loop.asm
+#: Loops: the source of `spin`, and its instructions a round, all in one basic block.
+_LOOPS: Final = {
+    "xorshift": ("cpu_loop.asm", 12),
+    "tight": ("cpu_tight.asm", 2),
+    "unrolled": ("cpu_unrolled.asm", 42),
+}
 
 #: What the project promises.
 BARS: Final = (
@@ -198,16 +203,26 @@ def switch(lab: Lab) -> Iterator[Measurement]:
 
 
 def cpu(lab: Lab) -> Iterator[Measurement]:
-    """A loop of twelve integer instructions; millions of instructions a second. Paging, ring 3, preemption on."""
-    count, guests, host = lab.scaled(20_000_000), lab.guests, lab.host
-    work = count * _ROUND_INSTRUCTIONS * 1000
-    case = {"loop": "xorshift"}
+    """Loops of integer instructions; millions of instructions a second. Paging, ring 3, preemption on.
+
+    Preemption counts basic blocks, so its cost is one per block: three lengths of block show it.
+    """
+    guests, host = lab.guests, lab.host
     one = partial(_one, "cpu", unit="MIPS")
-    yield one({**case, "where": "emu"}, value=lambda: work / _split(guests, "cpu.asm", "cpu_loop.asm", COUNT=count))
-    image = guests.image("cpu_raw.asm", "cpu_loop.asm", COUNT=count)
-    yield one({**case, "where": "raw"}, value=lambda: work / raw.run(image))
-    if lab.native("cpu"):
-        yield one({**case, "where": "host"}, value=lambda: work / host.run("cpu", count)[0])
+    for loop, (source, length) in _LOOPS.items():
+        count = lab.scaled(20_000_000 if length < 20 else 5_000_000)
+        work = count * length * 1000
+        rate = partial(_rate, work, _split, guests, "cpu.asm", source, COUNT=count)
+        yield one({"loop": loop, "where": "emu"}, value=rate)
+        image = guests.image("cpu_raw.asm", source, COUNT=count)
+        yield one({"loop": loop, "where": "raw"}, value=partial(_rate, work, raw.run, image))
+        if loop == "xorshift" and lab.native("cpu"):
+            yield one({"loop": loop, "where": "host"}, value=partial(_rate, work, _first, host, "cpu", count))
+
+
+def _rate(work: float, measure: Callable[..., float], *arguments: Any, **parameters: Any) -> float:
+    """Work per nanosecond measured."""
+    return work / measure(*arguments, **parameters)
 
 
 def startup(lab: Lab) -> Iterator[Measurement]:

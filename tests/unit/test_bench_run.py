@@ -20,7 +20,7 @@ EMU = {
         {"policy": "classic", "mib": 4, "what": "touched+fork+exit+wait"},
     ],
     "switch": [{"what": "pipe"}],
-    "cpu": [{"loop": "xorshift"}],
+    "cpu": [{"loop": "xorshift"}, {"loop": "tight"}, {"loop": "unrolled"}],
     "startup": [],
     "boot": [{"what": "boot", "gib": 1}, {"what": "idle RSS", "gib": 1}],
 }
