@@ -1,9 +1,11 @@
 """Composition root: a machine, a kernel and a program become a running system."""
 
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
+from importlib import import_module
+from types import ModuleType, TracebackType
 from typing import Any, Final, Literal, Self
 
 from emu.errors import EmuError, ProgramError
@@ -75,7 +77,8 @@ class System:
     ) -> None:
         """Boot and load `program`, ready to run its first instruction.
 
-        `arguments` are those behind argv[0], which is the program's path in the guest if not given. Without `streams` input is empty and output is kept (`stdout`, `stderr`).
+        `arguments` are those behind argv[0], which is the program's path in the guest if not given. Without
+        `streams` input is empty and output is kept (`stdout`, `stderr`).
         Raises ProgramError for what cannot be loaded, EmuError for impossible options.
         """
         self.options = options or Options()
@@ -115,6 +118,8 @@ class System:
 
     def run(self) -> Outcome:
         """Run until everything has exited or a limit is spent. Raises KernelBug, MachineError (our mistakes)."""
+        if self.kernel.sched.current is None:
+            return self._outcome("stopped")  # it came to its end in an earlier run
         if self.options.max_insns is not None:
             self.machine.set_instruction_budget(max(0, self.options.max_insns - self.machine.instructions()))
         if self.options.timeout is None:
@@ -252,3 +257,12 @@ def _written(stream: HostStream) -> bytes:
     return bytes(stream.written)
 
 
+class _CallableModule(ModuleType):
+    """The package's interface has a function `emu.boot`, which this module's name hides: so it can be called too."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> System:
+        """emu.api.boot."""
+        return import_module("emu.api").boot(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule

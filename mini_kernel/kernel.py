@@ -21,7 +21,6 @@ from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.observe import FaultRecord, Observer
 from mini_kernel.sched import Scheduler
-from mini_kernel.signal import TrapInfo
 from mini_kernel.snapshot import Image
 from mini_kernel.task import Process, State, Task
 from mini_kernel.trap import Traps
@@ -69,7 +68,6 @@ class Kernel:
         self.processes: dict[int, Process] = {}
         self.main: Process | None = None
         self.last_tid = 0
-        self.last_trap = TrapInfo()
         self.records: list[FaultRecord] = []  # of killed processes
         self.deadlock: Deadlock | None = None
         self.futexes: dict[int, list[tuple[Task, int]]] = {}  # waiters by physical address, with their bitset

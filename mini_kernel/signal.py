@@ -5,7 +5,7 @@ the FXSAVE image. rt_sigreturn(2) reads all of it back, so a handler can repair 
 """
 
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
 from mini_kernel.mm import uaccess
@@ -78,14 +78,6 @@ _RED_ZONE: Final = 128  # below RSP, belongs to the interrupted function (psABI 
 MINSIGSTKSZ: Final = 2048
 
 
-class TrapInfo(NamedTuple):
-    """What the last exception was, for sigcontext: trapno, err, cr2."""
-
-    vector: int = 0
-    error: int = 0
-    cr2: int = 0
-
-
 def take(task: Task) -> SigInfo | None:
     """Remove and return the next signal to deliver: synchronous faults first, then the lowest number."""
     for pending in (task.pending, task.process.pending):
@@ -141,9 +133,9 @@ def pack_info(info: SigInfo) -> bytes:
 # -- the frame ---------------------------------------------------------------------------------------
 
 
-def push_frame(cpu: "Cpu", task: Task, action: SigAction, info: SigInfo, trap: TrapInfo) -> None:
+def push_frame(cpu: "Cpu", task: Task, action: SigAction, info: SigInfo) -> None:
     """Make the task run its handler for `info` next. Raises SysError(EFAULT) if the stack cannot take the frame."""
-    regs = cpu.regs
+    regs, trap = cpu.regs, task.last_trap
     rsp = regs[RSP]
     stack = _choose_stack(task, action, rsp)
     fpu = stack - _FPU_SIZE & -64

@@ -55,6 +55,14 @@ class SigInfo(NamedTuple):
     address: int = 0  # si_addr of a fault
 
 
+class TrapInfo(NamedTuple):
+    """A task's last exception that became a signal, for sigcontext: trapno, err, cr2."""
+
+    vector: int = 0
+    error: int = 0
+    cr2: int = 0
+
+
 class SigAction(NamedTuple):
     """What rt_sigaction(2) set."""
 
@@ -148,6 +156,7 @@ class Task:
         self.saved_mask: int | None = None  # to restore once a handler's frame is built (rt_sigsuspend)
         self.pending: list[SigInfo] = []
         self.attention = False  # look at signals and state before the next return to user mode
+        self.last_trap = TrapInfo()
         self.altstack = (0, 2, 0)  # ss_sp, ss_flags (SS_DISABLE), ss_size
         self.restart: dict[str, Any] = {}
         self.call: tuple[int, tuple[int, ...]] | None = None  # the system call to issue again

@@ -11,9 +11,8 @@ from mini_kernel import process, signal
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault, uaccess
 from mini_kernel.report import record_fault
-from mini_kernel.signal import TrapInfo
 from mini_kernel.syscalls.table import TABLE
-from mini_kernel.task import SigInfo, State, Task
+from mini_kernel.task import SigInfo, State, Task, TrapInfo
 from mini_kernel.uapi.errno import EINTR, ENOSYS
 from mini_kernel.uapi.numbers import (
     SYS_clock_nanosleep,
@@ -31,7 +30,11 @@ from mini_kernel.uapi.numbers import (
 )
 from mini_kernel.uapi.signal import (
     BUS_ADRALN,
+    FPE_FLTDIV,
     FPE_FLTINV,
+    FPE_FLTOVF,
+    FPE_FLTRES,
+    FPE_FLTUND,
     FPE_INTDIV,
     ILL_ILLOPN,
     SA_RESTART,
@@ -49,6 +52,7 @@ from mini_kernel.uapi.signal import (
 )
 from mini_kernel.wait import Block
 from mini_kernel.x86 import (
+    PF_PROT,
     R8,
     R9,
     R10,
@@ -119,6 +123,21 @@ _TRAP_SIGNALS: Final = {
     VEC_XM: (SIGFPE, FPE_FLTINV, True),
 }
 IA32_SYSCALL: Final = 0x80
+#: Floating-point exception flags (SDM vol. 1 8.1.3.3, 10.2.3) -> si_code, in the order Linux fpu__exception_code looks.
+_FLOAT_CODES: Final = ((1, FPE_FLTINV), (4, FPE_FLTDIV), (8, FPE_FLTOVF), (0x12, FPE_FLTUND), (0x20, FPE_FLTRES))
+
+
+def _float_code(image: bytes, vector: int) -> int:
+    """si_code of an x87 or SSE exception: which of the unmasked ones is pending, from the FXSAVE image."""
+    if vector == VEC_MF:
+        control, status = int.from_bytes(image[:2], "little"), int.from_bytes(image[2:4], "little")
+    else:
+        status = int.from_bytes(image[24:28], "little")
+        control = status >> 7
+    pending = status & ~control & 0x3F
+    return next((code for bits, code in _FLOAT_CODES if pending & bits), FPE_FLTINV)
+
+
 _RUNNABLE, _DEAD = State.RUNNABLE, State.DEAD  # a look-up in an Enum class costs more than a whole test
 
 
@@ -292,7 +311,7 @@ class Traps:
             return
         self._cut_short(task, bool(action.flags & SA_RESTART))
         try:
-            signal.push_frame(k.cpu, task, action, info, k.last_trap)
+            signal.push_frame(k.cpu, task, action, info)
         except SysError:
             task.process.actions.pop(SIGSEGV, None)
             signal.force(task, SigInfo(SIGSEGV, SI_KERNEL))
@@ -323,13 +342,15 @@ class Traps:
         assert task is not None
         if vector == VEC_PF:
             self._page_fault(task, error, cr2)
-        elif vector == VEC_GP and self._emulated(task):
+        elif vector in (VEC_GP, VEC_UD) and self._emulated(task):
             return
         elif vector == IA32_SYSCALL:
             task.ledger.unknown[-IA32_SYSCALL] += 1
             k.cpu.regs[RAX] = -ENOSYS & U64
         else:
             signo, code, at_rip = _TRAP_SIGNALS.get(vector, (SIGSEGV, SI_KERNEL, False))
+            if vector in (VEC_MF, VEC_XM):
+                code = _float_code(k.cpu.fxsave(), vector)
             self._fault_signal(
                 task, SigInfo(signo, code, address=k.cpu.regs[RIP] if at_rip else 0), vector, error, 0, ""
             )
@@ -342,6 +363,7 @@ class Traps:
         """Repair the access, or send the signal that says why not."""
         try:
             if cr2 >= TASK_SIZE:
+                error |= PF_PROT  # whatever the tables say there, as Linux shows it
                 raise fault.BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the address is not the user's")
             kind = fault.handle(task.mm, cr2, error)
         except fault.BadAccess as bad:
@@ -357,7 +379,7 @@ class Traps:
     def _fault_signal(self, task: Task, info: SigInfo, vector: int, error: int, cr2: int, reason: str) -> None:
         """Force the signal of an exception; if it will kill, keep a record for the fault report."""
         k = self.k
-        k.last_trap = TrapInfo(vector, error, cr2)
+        task.last_trap = TrapInfo(vector, error, cr2)
         handled = signal.is_handled(task, info.signo) and not task.blocked & 1 << info.signo - 1
         if not handled:
             k.records.append(record_fault(k, task, info, vector, error, reason))
@@ -367,7 +389,7 @@ class Traps:
             signal.force(task, info)
 
     def _emulated(self, task: Task) -> bool:
-        """rdtsc and rdtscp trap (CR4.TSD) so that they read the virtual clock."""
+        """rdtsc (#GP by CR4.TSD) and rdtscp (#UD in this CPU model) read the virtual clock."""
         regs = self.k.cpu.regs
         code = uaccess.probe(task.mm, regs[RIP], 3)
         if code[:2] == b"\x0f\x31":

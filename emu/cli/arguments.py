@@ -96,6 +96,20 @@ def add_system(parser: Parser) -> None:
 
 
 def add_program(parser: Parser) -> None:
-    """PROG and what is behind it, which belongs to the guest."""
-    parser.add_argument("prog", metavar="PROG", help=".asm, .s, .S source, a static ELF file, or - for source on stdin")
-    parser.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="the guest's arguments")
+    """PROG and what is behind it, which belongs to the guest whatever it looks like: see `program_of`."""
+    parser.add_argument(
+        "command_line",
+        metavar="PROG [ARGS...]",
+        nargs=argparse.PARSER,  # all from the first that is no option; REMAINDER would lose a `--`
+        help=".asm, .s, .S source, a static ELF file, or - for source on stdin; then the guest's arguments",
+    )
+
+
+def program_of(arguments: argparse.Namespace) -> tuple[str, list[str]]:
+    """(PROG, ARGS). Raises ArgumentTypeError if there is nothing behind a `--`."""
+    words: list[str] = arguments.command_line
+    if words[0] == "--":
+        words = words[1:]
+    if not words:
+        raise argparse.ArgumentTypeError("PROG is missing")
+    return words[0], words[1:]

@@ -14,11 +14,13 @@ def bench(arguments: argparse.Namespace) -> int:
         print("\n".join(library.NAMES))
         return 0
     with contextlib.ExitStack() as cleanup:
-        writers = ((arguments.json, library.to_json), (arguments.plot, library.to_svg), (arguments.html, library.to_html))
-        files = [(cleanup.enter_context(writable("bench", path)), text) for path, text in writers if path is not None]
-        report = library.run(
-            arguments.names or None, runs=arguments.runs, quick=arguments.quick, progress=_say
+        writers = (
+            (arguments.json, library.to_json),
+            (arguments.plot, library.to_svg),
+            (arguments.html, library.to_html),
         )
+        files = [(cleanup.enter_context(writable("bench", path)), text) for path, text in writers if path is not None]
+        report = library.run(arguments.names or None, runs=arguments.runs, quick=arguments.quick, progress=_say)
         print(library.to_table(report), end="")
         for file, text in files:
             file.write(text(report))

@@ -29,6 +29,8 @@ _STATUS: Final = """exit status:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     arguments = _parser().parse_args(argv)
+    # numpy's BLAS is not used here, but loading it starts a thread per core: half of numpy's start-up time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         return arguments.command(arguments)
     except argparse.ArgumentTypeError as error:
@@ -122,7 +124,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _add_asm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prog", metavar="PROG", help="source, or - for stdin")
     parser.add_argument("-o", dest="output", metavar="OUT.elf", help="what to write (default: PROG with .elf)")
-    parser.add_argument("--listing", action="store_true", help="show address, bytes and source line; no file without -o")
+    parser.add_argument("--listing", action="store_true", help="show address, bytes, source; no file without -o")
     options.add_assembler(parser)
 
 

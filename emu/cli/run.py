@@ -1,14 +1,17 @@
 """`emu run`: boot, run, and say on stderr what is to be said."""
 
 import argparse
+import atexit
 import contextlib
+import gc
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from emu.cli.arguments import assembler_of
+from emu.cli.arguments import assembler_of, program_of
 from emu.cli.files import readable, writable
 
 if TYPE_CHECKING:
@@ -24,14 +27,19 @@ _MAX_REPORTS: Final = 5
 def run(arguments: argparse.Namespace) -> int:
     """Run a program as the options say; the exit status."""
     assembler, syntax = assembler_of(arguments)
+    prog, args = program_of(arguments)
+    gc.disable()  # until everything is imported: there is no garbage yet
+    atexit.register(gc.freeze)  # what is left goes with the process: no last search for garbage
     with contextlib.ExitStack() as cleanup:
+        cleanup.callback(gc.enable)
         outputs = _Outputs(arguments, cleanup)
         interrupter = _Interrupter()
         cleanup.enter_context(interrupter)
-        program = _load(arguments.prog, assembler, syntax, cleanup)
-        system = cleanup.enter_context(_boot(arguments, program, cleanup))
+        program = _load(prog, assembler, syntax, cleanup)
+        system = cleanup.enter_context(_boot(arguments, program, args, cleanup))
         strace = outputs.attach(system)
         interrupter.system = system
+        gc.enable()
         try:
             outcome = system.run()
         finally:
@@ -50,12 +58,13 @@ def _load(prog: str, assembler: Any, syntax: Any, cleanup: contextlib.ExitStack)
     if assembler == "keystone" and is_source(prog):
         worker = cleanup.enter_context(new_assembler())
         worker.start()
-    from emu import boot  # noqa: F401  # 0.1 s, in which the worker starts
-
+    import_module("emu.boot")  # 0.1 s, in which the worker starts
     return load_program(prog, assembler=assembler, syntax=syntax, worker=worker)
 
 
-def _boot(arguments: argparse.Namespace, program: "Program", cleanup: contextlib.ExitStack) -> "System":
+def _boot(
+    arguments: argparse.Namespace, program: "Program", args: list[str], cleanup: contextlib.ExitStack
+) -> "System":
     from emu.boot import DEFAULT_ENVIRONMENT, DEFAULT_MEMORY, Options, System
     from mini_kernel.fs.stream import FdStream
 
@@ -73,7 +82,7 @@ def _boot(arguments: argparse.Namespace, program: "Program", cleanup: contextlib
         timeout=arguments.timeout,
         environment={**DEFAULT_ENVIRONMENT, **dict(arguments.env)},
     )
-    return System(program, arguments.args, options, (FdStream(stdin), FdStream(1), FdStream(2)))
+    return System(program, args, options, (FdStream(stdin), FdStream(1), FdStream(2)))
 
 
 class _Interrupter:
@@ -86,6 +95,7 @@ class _Interrupter:
         self._before = signal.signal(signal.SIGINT, self._handle)
 
     def __exit__(self, *_exc: object) -> None:
+        self.system = None
         signal.signal(signal.SIGINT, self._before)
 
     def _handle(self, signo: int, frame: "FrameType | None") -> None:
@@ -106,9 +116,7 @@ class _Outputs:
         if arguments.stats_json is not None:
             self._json = cleanup.enter_context(writable("--stats-json", arguments.stats_json))
         if arguments.strace or arguments.trace is not None or arguments.strace_out is not None:
-            from emu.render.strace import Selection
-
-            self._selection = Selection(arguments.trace or "all")
+            self._selection = _selection(arguments.trace or "all")
         if arguments.strace_out is not None:
             self._lines = cleanup.enter_context(writable("--strace-out", arguments.strace_out))
 
@@ -134,6 +142,12 @@ class _Outputs:
 
             json.dump(system.stats(), self._json, indent=1)
             self._json.write("\n")
+
+
+def _selection(text: str) -> "Selection":
+    from emu.render.strace import Selection
+
+    return Selection(text)
 
 
 # -- what is said at the end -------------------------------------------------------------------------
@@ -168,4 +182,3 @@ def _fault_reports(system: "System") -> Iterator[str]:
     more = len(system.records) - _MAX_REPORTS
     if more > 0:
         yield f"and {more} more fault{'' if more == 1 else 's'}\n"
-

@@ -162,7 +162,7 @@ class SyscallFrame(ctypes.Structure):
     registers   address of the register file
     read        address of uc_reg_read
     enter       called when all is well, without arguments
-    odd         called instead when the mode is not `mode`, VM, IOPL or TF are set, or the instruction is not plain 0F 05
+    odd         called instead when the mode is not `mode`, VM, IOPL or TF are set, or prefixes come before 0F 05
     mode        hflags of 64-bit ring 3
     ram, size   guest RAM in the host
     cr3_at      address of the CR3 field

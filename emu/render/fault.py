@@ -67,7 +67,10 @@ def _instruction(record: FaultRecord, symbols: Symbols | None, decode: Decode) -
     else:
         address = record.address if record.vector == VEC_PF else None
         state = State(record.regs, record.fs_base, record.gs_base)
-        rows = [f"{place}: {instruction.text}  [{instruction.data.hex(' ')}]", *explain(instruction, state, address).split("\n")]
+        rows = [
+            f"{place}: {instruction.text}  [{instruction.data.hex(' ')}]",
+            *explain(instruction, state, address).split("\n"),
+        ]
         yield "instruction", [row for row in rows if row]
     line = symbols.line(rip) if symbols else None
     if line is not None:

@@ -92,7 +92,9 @@ def _grow_stack(mm: Mm, address: int) -> Vma:
         raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "nothing is mapped there")
     page = address & PAGE_MASK
     if page < MMAP_MIN_ADDR or vma.end - page > mm.limits.stack:
-        raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the stack would exceed RLIMIT_STACK")
+        near = vma.start - page <= STACK_GUARD_GAP
+        reason = "the stack would exceed RLIMIT_STACK" if near else "nothing is mapped there"
+        raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", reason)
     i = mm.index_after(vma.start)
     if i:
         below = mm.vmas[i - 1]

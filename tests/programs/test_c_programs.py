@@ -36,7 +36,7 @@ def agree(source: Path, directory: Path, compiler: str, *flags: str) -> None:
     assert found.stderr == expected.stderr
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "musl-gcc"])
+@pytest.mark.parametrize("compiler", ["gcc", pytest.param("musl-gcc", marks=pytest.mark.long)])
 @pytest.mark.parametrize("source", PROGRAMS, ids=lambda path: path.stem)
 def test_program_runs_in_the_lab_as_on_the_host(source: Path, compiler: str, tmp_path: Path) -> None:
     agree(source, tmp_path, compiler)

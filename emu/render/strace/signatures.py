@@ -189,8 +189,8 @@ eventfd2            uint eventfdflags
 epoll_create1       epollflags
 dup3                fd fd oflagsonly
 pipe2               opipe oflagsonly
-preadv              fd oiov len off
-pwritev             fd iov len off
+preadv              fd oiov len off skip
+pwritev             fd iov len off skip
 prlimit64           int resource rlimit orlimit
 syncfs              fd
 renameat2           dirfd path dirfd path renameflags
@@ -230,7 +230,7 @@ _RESULTS: Final[dict[str, Callable[[Call, int], str]]] = {
     "select": special.select_result,
 }
 #: Renderers that print more than one argument, and so where the next one is.
-_WIDTHS: Final = {"cstack": 2, "cdetails": 3, "futexrest": 3}
+WIDTHS: Final = {"cstack": 2, "cdetails": 3, "futexrest": 3}
 
 
 @cache
@@ -263,7 +263,7 @@ def signature(name: str, given: int) -> Signature:
         renderer = RENDERERS[kind]
         if i < given or renderer.free:
             indexed.append((i, renderer))
-        i += _WIDTHS.get(kind, 1)
+        i += WIDTHS.get(kind, 1)
     cut = next((n for n, (_i, renderer) in enumerate(indexed) if renderer.late), len(indexed))
     return Signature(tuple(indexed[:cut]), tuple(indexed[cut:]), _RESULTS[result], kinds)
 
@@ -308,4 +308,3 @@ def outcome(call: Call) -> str:
 def error_text(errno: int) -> str:
     """`-1 ENOENT (No such file or directory)`."""
     return f"-1 {errno_names.get(errno, errno)} ({os.strerror(errno)})"
-

@@ -117,7 +117,11 @@ def _clone3(call: Call, i: int) -> str:
         shown.append(f"child_tid={child:#x}")
     if how & CLONE_PARENT_SETTID:
         shown.append(f"parent_tid={parent:#x}")
-    shown += [f"exit_signal={signal(signo) if signo else 0}", f"stack={pointer(stack)}", f"stack_size={hexadecimal(size)}"]
+    shown += [
+        f"exit_signal={signal(signo) if signo else 0}",
+        f"stack={pointer(stack)}",
+        f"stack_size={hexadecimal(size)}",
+    ]
     return f"{{{', '.join([*shown, f'tls={tls:#x}'] if how & CLONE_SETTLS else shown)}}}"
 
 

@@ -104,7 +104,7 @@ def _tms(data: bytes) -> str:
 
 def _sysinfo(data: bytes) -> str:
     fields = struct.unpack_from("<q3Q6QHHxxxxQQI", data)
-    names = "totalram freeram sharedram bufferram totalswap freeswap procs".split()
+    names = ["totalram", "freeram", "sharedram", "bufferram", "totalswap", "freeswap", "procs"]
     shown = [f"uptime={fields[0]}", f"loads=[{', '.join(map(str, fields[1:4]))}]"]
     shown += [f"{name}={value}" for name, value in zip(names, fields[4:11], strict=True)]
     return f"{{{', '.join([*shown, f'totalhigh={fields[12]}', f'freehigh={fields[13]}', f'mem_unit={fields[14]}'])}}}"
@@ -146,7 +146,7 @@ def _statx(data: bytes) -> str:
 
 def _statfs(data: bytes) -> str:
     magic, *rest = struct.unpack_from("<qqQQQQQiiqqq", data)
-    names = "f_bsize f_blocks f_bfree f_bavail f_files f_ffree".split()
+    names = ["f_bsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree"]
     shown = [f"{n}={v}" for n, v in zip(names, rest, strict=False)]
     shown.append(f"f_fsid={{val=[{rest[6]:#x}, {rest[7]:#x}]}}".replace("0x0", "0"))
     shown += [f"f_namelen={rest[8]}", f"f_frsize={rest[9]}", f"f_flags={flags.flags('statfsflags', rest[10])}"]

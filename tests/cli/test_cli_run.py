@@ -1,0 +1,251 @@
+"""Options of `emu run`: arguments, input, output, and what ends a run from outside."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_lab import Cli
+
+EMU = [sys.executable, "-m", "emu.cli.main"]
+
+
+def test_everything_behind_the_program_belongs_to_the_guest(cli: Cli) -> None:
+    run = cli("run", "--seed", "1", "strings.asm", "--", "-h", "--stats", "", "a b")
+    assert run.out.splitlines()[:5] == [b"--", b"-h", b"--stats", b"", b"a b"]
+    assert run.err == ""
+
+
+def test_a_leading_double_dash_ends_our_options(cli: Cli) -> None:
+    assert cli("run", "--", "strings.asm", "x").out.startswith(b"x\n")
+
+
+def test_env_adds_to_the_default_environment(cli: Cli) -> None:
+    environment = cli("run", "--env", "A=1", "--env", "HOME=/elsewhere", "strings.asm").out.splitlines()
+    assert b"A=1" in environment
+    assert b"HOME=/elsewhere" in environment
+    assert sum(line.startswith(b"PATH=") for line in environment) == 1
+
+
+def test_stdin_comes_from_a_file(cli: Cli) -> None:
+    data = bytes(range(256)) * 3
+    (cli.directory / "input").write_bytes(data)
+    assert cli("run", "--stdin", "input", "cat.asm").out == data
+
+
+def test_the_program_may_come_from_stdin(cli: Cli) -> None:
+    source = (cli.directory / "exit7.asm").read_bytes()
+    assert subprocess.run([*EMU, "run", "-"], input=source, check=False).returncode == 7
+
+
+def test_stats_json_has_the_ledger_in_all_and_per_process(cli: Cli) -> None:
+    cli("run", "--stats-json", "out.json", "family.asm")
+    stats = json.loads((cli.directory / "out.json").read_text())
+    assert stats["schema"] == 1
+    assert stats["total"]["syscalls"] == {"exit_group": 1, "fork": 1, "open": 1, "wait4": 1}
+    assert [(p["pid"], p["name"], p["syscalls"]) for p in stats["processes"]] == [
+        (2, "family.asm", {"exit_group": 1}),
+        (1, "family.asm", {"fork": 1, "open": 1, "wait4": 1}),
+    ]
+
+
+def test_stats_are_printed_on_stderr_behind_everything_else(cli: Cli) -> None:
+    run = cli("run", "--stats", "hello.asm")
+    assert run.lines[:2] == ["hello", "ledger"]
+    assert "  system calls      3: write 2, exit_group 1" in run.lines
+
+
+def test_limits_still_give_stats(cli: Cli) -> None:
+    run = cli("run", "--max-insns", "10", "--stats", "loop.asm")
+    assert any(line.startswith("  user code") and line.endswith("10 instructions") for line in run.lines)
+
+
+def test_strace_prints_what_strace_prints(cli: Cli) -> None:
+    run = cli("run", "--strace", "family.asm")
+    assert run.lines[:10] == [
+        'execve("/bin/family.asm", ["/bin/family.asm"], /* 3 vars */) = 0',
+        "fork()                                  = 2",
+        "[pid 1] wait4(2,  <unfinished ...>",
+        "[pid 2] exit_group(5)                   = ?",
+        "[pid 2] +++ exited with 5 +++",
+        "<... wait4 resumed>[{WIFEXITED(s) && WEXITSTATUS(s) == 5}], 0, NULL) = 2",
+        'open("/no/such/file", O_RDONLY)         = -1 ENOENT (No such file or directory)',
+        "--- SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR, si_addr=0xdead000} ---",
+        "+++ killed by SIGSEGV +++",
+        "process 1 (family.asm) was killed: SIGSEGV (SEGV_MAPERR) at 0xdead000",
+    ]
+
+
+def test_strace_lines_go_to_a_file_and_can_be_selected(cli: Cli) -> None:
+    run = cli("run", "-e", "trace=%file", "--strace-out", "lines", "family.asm")
+    assert not any("open" in line for line in run.lines)
+    assert (cli.directory / "lines").read_text().splitlines() == [
+        'execve("/bin/family.asm", ["/bin/family.asm"], /* 3 vars */) = 0',
+        "[pid 2] +++ exited with 5 +++",
+        'open("/no/such/file", O_RDONLY)         = -1 ENOENT (No such file or directory)',
+        "--- SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR, si_addr=0xdead000} ---",
+        "+++ killed by SIGSEGV +++",
+    ]
+
+
+def test_strings_in_memory_that_nobody_touched_yet_are_shown(cli: Cli) -> None:
+    """The page of the text is first touched by the kernel, inside the call."""
+    assert cli("run", "-e", "write", "hello.asm").lines[0].startswith('write(1, "hello\\n", 6)')
+
+
+def test_a_call_that_never_returns_is_left_unfinished(cli: Cli) -> None:
+    lines = cli("run", "-e", "trace=read", "deadlock.asm").lines
+    assert lines[0] == "read(3,  <unfinished ...>"
+
+
+REPORT = """\
+process 1 (null.asm) was killed: SIGSEGV (SEGV_MAPERR) at 0x20
+  access       page fault (#PF), CR2 = 0x20
+               error code 0x6: a write, from user mode, to a page that is not present
+  instruction  0x401007 <_start+0x7>: mov qword ptr [rax + rcx*8 + 0x10], rdx  [48 89 54 c8 10]
+               rax=0x0 + rcx=0x2*8 + 0x10 = 0x20
+  source       null.asm:5: mov qword ptr [rax+rcx*8+0x10], rdx
+  registers    rax  0x0000000000000000   r8   0x0000000000000000
+               rbx  0x0000000000000000   r9   0x0000000000000000
+               rcx  0x0000000000000002   r10  0x0000000000000000
+               rdx  0x0000000000000000   r11  0x0000000000000000
+               rsi  0x0000000000000000   r12  0x0000000000000000
+               rdi  0x0000000000000000   r13  0x0000000000000000
+               rbp  0x0000000000000000   r14  0x0000000000000000
+               rsp  0x00007fffffffde10   r15  0x0000000000000000
+               rip  0x0000000000401007   flags 0x246 [PF ZF IF]
+  walk         PGD 0x000000000000N027 ([0] of table 0xN): present, writable, user, accessed -> table 0xN
+               PUD 0x000000000000N027 ([0] of table 0xN): present, writable, user, accessed -> table 0xN
+               PMD 0x0000000000000000 ([0] of table 0xN): empty: not present
+               the PMD entry is not present: the walk ends there
+  mapping      nothing is mapped at 0x20
+               0x3fffe0 bytes below the start of /bin/null.asm 0x400000-0x401000 r--p
+  sharing      nobody: there is no PTE table
+  decision     nothing is mapped there: SIGSEGV, and there is no handler, so process 1 is killed
+"""
+
+
+def test_a_fatal_fault_leaves_a_report(cli: Cli) -> None:
+    """Which frames the tables got is the allocator's business; everything else is compared."""
+    run = cli("run", "null.asm")
+    assert run.status == 139
+    text = re.sub(r"table 0x[0-9a-f]+", "table 0xN", run.err)
+    assert re.sub(r"0x0{10}[0-9a-f]{3}027", "0x000000000000N027", text) == REPORT
+
+
+def test_reports_of_many_faults_are_cut(cli: Cli) -> None:
+    (cli.directory / "many.asm").write_text("""
+        mov ebx, 7
+        again:
+            mov eax, SYS_vfork
+            syscall
+            test eax, eax
+            jz fail
+            dec ebx
+            jnz again
+            mov eax, SYS_exit_group
+            syscall
+        fail: ud2
+    """)
+    lines = cli("run", "many.asm").lines
+    assert sum("was killed: SIGILL (ILL_ILLOPN)" in line for line in lines) == 5
+    assert lines[-1] == "and 2 more faults"
+
+
+def test_ctrl_c_ends_a_computation_with_130_and_still_gives_stats(cli: Cli) -> None:
+    """The guest says when it is ready, so nothing here depends on time."""
+    (cli.directory / "busy.asm").write_text("""
+        mov eax, SYS_write
+        mov edi, 1
+        lea rsi, [rip+text]
+        mov edx, 6
+        syscall
+        stay: jmp stay
+        .data
+        text: .ascii "ready\\n"
+    """)
+    _interrupt([*EMU, "run", "--stats", "busy.asm"], cli.directory)
+
+
+def test_ctrl_c_ends_a_read_that_waits_for_the_terminal(cli: Cli) -> None:
+    (cli.directory / "waiting.asm").write_text("""
+        mov eax, SYS_write
+        mov edi, 1
+        lea rsi, [rip+text]
+        mov edx, 6
+        syscall
+        xor eax, eax
+        xor edi, edi
+        syscall
+        stay: jmp stay
+        .data
+        text: .ascii "ready\\n"
+    """)
+    _interrupt([*EMU, "run", "--stats", "waiting.asm"], cli.directory)
+
+
+def _interrupt(command: list[str], directory: Path) -> None:
+    """Start, wait for the guest's line, press Ctrl-C."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=directory, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        _out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    lines = err.decode().splitlines()
+    assert lines[0] == "emu: interrupted"
+    assert "ledger" in lines
+
+
+def test_a_time_limit_ends_a_read_that_waits(cli: Cli) -> None:
+    """The end of input never comes here, so only the limit can end it."""
+    read_end, write_end = os.pipe()
+    try:
+        done = subprocess.run(
+            [*EMU, "run", "--timeout", "0.01", "cat.asm"], stdin=read_end, capture_output=True, check=False, timeout=60
+        )
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+    assert done.returncode == 124
+    assert done.stderr.decode().startswith("emu: stopped after 0.01 s (--timeout)\n")
+
+
+def test_a_reader_that_goes_away_is_the_guests_sigpipe(cli: Cli) -> None:
+    (cli.directory / "yes.asm").write_text("""
+        _start:
+            mov eax, SYS_write
+            mov edi, 1
+            lea rsi, [rip+text]
+            mov edx, 2
+            syscall
+            jmp _start
+        .data
+        text: .ascii "y\\n"
+    """)
+    with subprocess.Popen([*EMU, "run", "yes.asm"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(2) == b"y\n"
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
+def test_the_same_seed_gives_the_same_run(cli: Cli) -> None:
+    def ledger(seed: str) -> str:
+        cli("run", "--seed", seed, "--stats-json", "out.json", "hello.asm")
+        return (cli.directory / "out.json").read_text()
+
+    assert ledger("1") == ledger("1")
+
+
+@pytest.mark.parametrize("name", ["numpy", "capstone", "keystone", "emu.boot", "emu.render"])
+def test_asking_for_help_imports_nothing_heavy(name: str) -> None:
+    code = f"import sys, emu, emu.cli.main as m; m._parser().format_help(); sys.exit({name!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
