@@ -205,6 +205,8 @@ class System:
                 "peak": frames.peak,
                 "total": frames.total,
             },
+            "tlb_flushes": self.machine.tlb_flushes,
+            "code_flushes": self.machine.code_flushes,
         }
 
     # -- time travel --------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ layout.py    calibration: where the engine keeps the registers
 boot.py      from reset to ring 3
 cpu.py       the register file, in place or by copy
 native.py    host machine code for block and instruction counting
+aborts.py    the translator's abort becomes #UD
 machine.py   hooks, entries into the kernel, time slices
 stepping.py  the exact RIP of a fetch fault
 fpu.py       the FXSAVE image

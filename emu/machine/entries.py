@@ -15,8 +15,8 @@ The invariants, each the cure of a misbehaviour of the engine:
 
 from typing import Final
 
+from emu.machine import aborts, layout, native
 from emu.machine import engine as uc
-from emu.machine import layout, native
 from emu.machine.cpu import ALIVE, NOWHERE, CpuState
 from emu.machine.errors import MachineError
 from emu.machine.ram import Ram
@@ -72,12 +72,14 @@ class Entries(CpuState):
         self.exact = exact
         self._ram = ram
         self._stubs = stubs
+        self._aborts = aborts.guard() if stubs and self.in_place else None
         self._stop_engine = engine.lib.uc_emu_stop
         self._control = engine.lib.uc_ctl
         stop = native.address_of(self._stop_engine)
         self._block_counter = native.Counter(NEVER, stop, 0, 0)
         self._code_counter = native.Counter(NEVER, stop, 0, NOWHERE, self._registers_at)
         self._due: int = FLUSH_TLB
+        self.tlb_flushes = self.code_flushes = 0  # done so far
         self._loaded_cr3 = 0
         self._failure: BaseException | None = None
         self._odd = False  # a stretch of user code that the kernel must not see: one of the next two
@@ -365,12 +367,22 @@ class Entries(CpuState):
 
     def _deliver_undefined(self) -> None:
         """The engine has stopped with UC_ERR_INSN_INVALID: #UD, or `int 6`, with RIP at the instruction."""
-        if self._halves[self._half_is_int] and self._mode_is_right():
+        if self._has_aborted() and not self._stepper.active and not self._words[layout.WORD_EFLAGS] & FLAG_TF:
+            self._stepper.begin()  # RIP is at the start of the block: go on to the instruction itself
+            self._leave()
+        elif self._halves[self._half_is_int] and self._mode_is_right():
             self._words[RIP] = (self._words[RIP] + 2) & U64
             self._software_interrupt(VEC_UD)
             self._leave()
         else:
             self._deliver(VEC_UD)
+
+    def _has_aborted(self) -> bool:
+        """True if the last #UD stands for an abort of the translator (see aborts.py). Forgets it."""
+        if self._aborts is None or not self._aborts.count:
+            return False
+        self._aborts.count = 0
+        return True
 
     def _deliver(self, vector: int) -> None:
         """An exception that stopped the engine, and so is delivered outside its hooks."""
@@ -403,8 +415,10 @@ class Entries(CpuState):
         """Back to user code: do what is due."""
         due, cr3 = self._due, self._words[self._word_cr3]
         if due & FLUSH_CODE:
+            self.code_flushes += 1
             self._control(self._handle, uc.CODE_FLUSH)
         if due & (FLUSH_TLB | FLUSH_CODE) or cr3 != self._loaded_cr3:
+            self.tlb_flushes += 1
             self._control(self._handle, uc.TLB_FLUSH)
             self._loaded_cr3 = cr3
             self._due = due & (STOP | INTERRUPT)

@@ -129,7 +129,7 @@ class Machine(Entries):
         counter.left = chunk
         self._before_start()
         began = time.perf_counter()
-        error = self._engine.start(self.regs[RIP])
+        error = self._start()
         self._adapt_poll(time.perf_counter() - began)
         self._pull()
         self._halves[self._half_old] = ALIVE
@@ -144,6 +144,16 @@ class Machine(Entries):
         self._left -= used
         self._finish_slice(error, expired, budget_used)
         return budget_used
+
+    def _start(self) -> int:
+        """Run until something stops the engine; the uc_err."""
+        cells = self._aborts
+        if cells is None:
+            return self._engine.start(self.regs[RIP])
+        cells.env = self._registers_at
+        error = self._engine.start(self.regs[RIP])
+        cells.env = 0
+        return error
 
     def _finish_slice(self, error: int, expired: bool, budget_used: bool) -> None:
         if self._failure is not None:

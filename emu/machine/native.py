@@ -121,9 +121,24 @@ SYSCALL_CODE: Final = bytes.fromhex(
     "00024883c408415c5bc3"
 )
 
+#: What the engine's `abort` becomes, see aborts.py. Its cells (AbortCells) are 3325 bytes behind its first byte.
+ABORT_LISTING: Final = """
+    lea rcx, [rip + 3321]
+    mov rdi, qword ptr [rcx]
+    test rdi, rdi
+    je real
+    inc qword ptr [rcx + 16]
+    mov esi, 6
+    jmp qword ptr [rcx + 8]
+real:
+    jmp qword ptr [rcx + 24]
+"""
+ABORT_CODE: Final = bytes.fromhex("488d0df90c0000488b394885ff740c48ff4110be06000000ff6108ff6118")
+
 _PROT_READ_EXEC = 1 | 4
-_STUBS: Final = (BLOCK_CODE, CODE_CODE, SYSCALL_CODE)
+_STUBS: Final = (BLOCK_CODE, CODE_CODE, SYSCALL_CODE, ABORT_CODE)
 _SPACING = 256
+_CELLS_AT = 4096  # the page behind the code stays writable
 
 
 class Counter(ctypes.Structure):
@@ -181,12 +196,34 @@ class SyscallFrame(ctypes.Structure):
     ]
 
 
-class NativeCode:
-    """The stubs in an executable page: addresses of `block`, `code` and `syscall`."""
+class AbortCells(ctypes.Structure):
+    """What ABORT_CODE finds behind it.
 
-    def __init__(self, page: mmap.mmap, address: int) -> None:
-        self._page = page
-        self.block, self.code, self.syscall = (address + _SPACING * i for i in range(len(_STUBS)))
+    env     the engine's CPU, while one runs; else 0
+    throw   address of the engine's raise_exception(env, vector)
+    count   how often it has aborted
+    real    address of the C library's abort
+    """
+
+    env: int
+    throw: int
+    count: int
+    real: int
+    _fields_ = [
+        ("env", ctypes.c_uint64),
+        ("throw", ctypes.c_uint64),
+        ("count", ctypes.c_uint64),
+        ("real", ctypes.c_uint64),
+    ]
+
+
+class NativeCode:
+    """The stubs in an executable page: addresses of `block`, `code`, `syscall` and `abort`."""
+
+    def __init__(self, pages: mmap.mmap, address: int) -> None:
+        self.block, self.code, self.syscall, self.abort = (address + _SPACING * i for i in range(len(_STUBS)))
+        self.abort_cells = AbortCells.from_buffer(pages, _CELLS_AT)
+        self._pages = pages
 
 
 def supported_host() -> bool:
@@ -198,15 +235,15 @@ def load() -> NativeCode | None:
     """Put the stubs into executable memory; None where that is impossible."""
     if not supported_host():
         return None
-    page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages = mmap.mmap(-1, _CELLS_AT + mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     for i, stub in enumerate(_STUBS):
-        page[_SPACING * i : _SPACING * i + len(stub)] = stub
-    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+        pages[_SPACING * i : _SPACING * i + len(stub)] = stub
+    address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
     mprotect = ctypes.CDLL(None).mprotect
     mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    if mprotect(address, mmap.PAGESIZE, _PROT_READ_EXEC) != 0:
+    if mprotect(address, _CELLS_AT, _PROT_READ_EXEC) != 0:
         return None
-    return NativeCode(page, address)
+    return NativeCode(pages, address)
 
 
 def address_of(function: Any) -> int:

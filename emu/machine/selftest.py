@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from emu.machine import aborts
 from emu.machine.cpu import Calibration
 from emu.machine.engine import ENGINE_VERSION, library_path
 from emu.machine.machine import Machine
@@ -118,6 +119,12 @@ def _error_codes(rig: _Rig) -> tuple[bool, str]:
     return codes == [4, 6, 0x14, 5, 7], f"error codes {[hex(code) for code in codes]}"
 
 
+def _abort(_rig: _Rig) -> tuple[bool, str]:
+    if aborts.guard() is None:
+        return False, "cannot be caught on this host: a guest can end the process with `lock bt` on a register"
+    return True, "becomes #UD"
+
+
 def _second_read(rig: _Rig, flush: bool) -> int:
     rig.map_data(_FRAME_1)
     rig.machine.ram.data[_FRAME_1], rig.machine.ram.data[_FRAME_2] = 1, 2
@@ -164,6 +171,7 @@ _CHECKS: Final[dict[str, Callable[[_Rig], tuple[bool, str]]]] = {
     "time slices": _slices,
     "repeated faults": _repeated_faults,
     "error codes": _error_codes,
+    "translator's abort": _abort,
     "TLB flush": _tlb,
     "code flush": _code,
     "speed": _speed,

@@ -22,8 +22,8 @@ def stats_table(stats: Mapping[str, Any]) -> str:
         ("PTEs", f"{_count(total['ptes_copied'])} copied by forks"),
         ("signals", _breakdown(total["signals"])),
         ("frames", _frames(frames)),
+        ("TLB flushes", f"{_count(stats['tlb_flushes'])}; of translated code {_count(stats['code_flushes'])}"),
     ]
-    rows += [(label, _count(stats[key])) for label, key in (("TLB flushes", "tlb_flushes"),) if key in stats]
     lines = ["ledger"]
     for label, text in rows:
         lines += [f"  {label if i == 0 else '':<{_LABEL}}{line}" for i, line in enumerate(_wrap(text))]

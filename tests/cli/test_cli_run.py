@@ -195,7 +195,10 @@ def _interrupt(command: list[str], directory: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGINT)
-        _out, err = process.communicate(timeout=60)
+        try:
+            _out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     lines = err.decode().splitlines()
     assert lines[0] == "emu: interrupted"

@@ -164,6 +164,12 @@ CASES: dict[str, Case] = {
     "int 255": Case("cdff"),
     "ud2": Case("0f0b"),
     "ud2 after nops": Case("9090 0f0b"),
+    # The engine's translator aborts on these; emu/machine/aborts.py makes #UD of it.
+    "lock bt on a register": Case("f0 0fa3f2"),
+    "lock bts on a register": Case("f0 48 0fabf2"),
+    "lock btr on a register": Case("f0 0fb3c1"),
+    "lock btc on a register, after nops": Case("9090 f0 0fbbf2"),
+    "lock bts imm on a register": Case("f0 0fbaea03"),
     "ud1": Case("0fb9c0"),
     "push es": Case("06"),
     "aaa": Case("37"),

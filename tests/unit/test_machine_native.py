@@ -16,6 +16,7 @@ STUBS = {
     "block": (native.BLOCK_LISTING, native.BLOCK_CODE),
     "code": (native.CODE_LISTING, native.CODE_CODE),
     "syscall": (native.SYSCALL_LISTING, native.SYSCALL_CODE),
+    "abort": (native.ABORT_LISTING, native.ABORT_CODE),
 }
 
 

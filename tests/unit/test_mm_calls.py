@@ -14,6 +14,7 @@ from mm_helpers import (
     at,
     check_all,
     errno_of,
+    file_space,
     flushes,
     mapping_of,
     new_mm,
@@ -81,6 +82,10 @@ def test_a_stack_stops_at_its_limits() -> None:
     mm.limits.stack, mm.limits.address_space = 8 << 20, 6 * PAGE
     fault.handle(mm, at(-4), WRITE)
     refusal(mm, at(-5), WRITE)
+    mm.limits.address_space, mm.limits.locked = 1 << 40, 7 * PAGE
+    advise.mlock(mm, at(-4), 6 * PAGE)
+    fault.handle(mm, at(-5), WRITE)
+    refusal(mm, at(-6), WRITE)
     low = new_mm()
     mmap.mmap(low, 0x10000, PAGE, RW, PRIVATE | FIXED | mman.MAP_GROWSDOWN)
     refusal(low, 0xF000, WRITE)
@@ -109,6 +114,40 @@ def test_dontneed_gives_zeros_and_free_gives_nothing_up() -> None:
     assert uaccess.read(mm, at(1), PAGE) == bytes(PAGE)
     assert uaccess.read(mm, at(2), 1) == b"x"
     check_all(mm)
+
+
+def test_a_hole_in_a_file_spares_private_copies_and_a_shorter_file_does_not() -> None:
+    """MADV_REMOVE takes the file's own frames from every mapping, after a flush; ftruncate takes the copies too."""
+    mm, file = file_space(mman.MAP_PRIVATE, 3)
+    other = new_mm(mm.frames)
+    mmap.mmap(other, EDGE, 3 * PAGE, RW, mman.MAP_SHARED | FIXED, file)
+    frames = Frames()
+    uaccess.write(mm, at(0), b"copy")
+    fault.handle(mm, at(1), READ)
+    uaccess.write(other, at(0), b"file")
+    uaccess.write(other, at(1), b"file")
+    frames.check_mappings(mm, (0, "a", "rw"), (1, "b", "r"))
+    frames.check_mappings(other, (0, "c", "rw"), (1, "b", "rw"))
+    before = flushes(mm)
+    advise.madvise(other, at(0), 2 * PAGE, mman.MADV_REMOVE)
+    assert flushes(mm) >= before + 2, "one for each address space"
+    frames.check_mappings(mm, (0, "a", "rw"))
+    frames.check_mappings(other)
+    assert uaccess.read(other, at(0), 4) == uaccess.read(mm, at(1), 4) == bytes(4)
+    assert (mm.rss_anon, mm.rss_file) == (1, 1)
+    file.cache.truncate(0)
+    frames.check_mappings(mm)
+    check_all(mm, other, files=(file,))
+
+
+def test_locked_memory_that_becomes_writable_is_filled_at_once() -> None:
+    """mprotect populates private locked areas (Linux mprotect_fixup); those locked on fault wait."""
+    for on_fault in (False, True):
+        mm = space(prot=1)
+        advise.mlock(mm, at(0), 4 * PAGE, on_fault)
+        protect.mprotect(mm, at(1), 2 * PAGE, RW)
+        assert mm.rss == (0 if on_fault else 2)
+        check_all(mm)
 
 
 def test_mincore_tells_what_is_resident() -> None:
