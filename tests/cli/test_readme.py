@@ -27,7 +27,14 @@ def run(command: str) -> str:
         words = [sys.executable, "-m", "emu.cli.main", *words[1:]]
     environment = {**os.environ, "NO_COLOR": "1"}
     done = subprocess.run(
-        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, timeout=60
+        words,
+        check=False,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        timeout=60,
     )
     return done.stdout
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from machine_lab import CODE, DATA, STACK_TOP, Lab, Log, Trap, laboratory
+from machine_lab import CODE, DATA, STACK_TOP, Lab, Trap, laboratory
 
 from emu.machine import RESERVED_FRAMES, ClosedError, Machine, MachineError
 from mini_kernel.x86 import (

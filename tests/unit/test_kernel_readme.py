@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fakes import new_mm
+
 from mini_kernel.mm import fault, fork, mmap
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.pgtable import LEVEL_NAMES
