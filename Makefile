@@ -24,6 +24,7 @@ bench: $(READY)
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' --config-settings editable_mode=compat
+	$(BIN)/python -m compileall -q emu mini_kernel userland  # where PYTHONDONTWRITEBYTECODE is set, nobody else would
 	touch $@
 
 clean:

@@ -38,6 +38,7 @@ def _python(code: str, *arguments: str) -> str:
     """Its output. Raises EmuError if it fails."""
     roots = [str(Path(directory).parent) for directory in emu.__path__]  # found also where it is not installed
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # the first start compiles, the measured ones do not
     command = [sys.executable, "-c", code, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, check=True, env=environment, text=True, timeout=_LIMIT)
