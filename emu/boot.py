@@ -19,6 +19,7 @@ from mini_kernel.ledger import Ledger
 from mini_kernel.observe import FaultRecord, Observer
 from mini_kernel.task import Task
 
+FORKS: Final = ("classic",)  # what plain fork(2) can mean
 DEFAULT_MEMORY: Final = 4 << 30
 MAX_MEMORY: Final = 1 << 40
 DEFAULT_ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/root", "LANG": "C"}
@@ -242,6 +243,8 @@ def _decode(data: bytes) -> str:
 def _machine(options: Options) -> Machine:
     if not 1 << 20 <= options.memory <= MAX_MEMORY:
         raise EmuError(f"--mem must be between 1 MiB and 1 TiB, not {options.memory} bytes")
+    if options.fork not in FORKS:
+        raise EmuError(f"--fork must be one of {', '.join(FORKS)}, not {options.fork}")
     exact = options.exact or options.max_insns is not None
     return Machine(options.memory & -4096, options.quantum, options.slice_method, exact)
 

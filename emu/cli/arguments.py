@@ -3,7 +3,6 @@
 import argparse
 from typing import Any, Final, Protocol
 
-FORKS: Final = ("classic",)
 SYNTAXES: Final = ("intel", "att", "nasm")
 ASSEMBLERS: Final = ("keystone", "gas", "nasm")
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -85,7 +84,7 @@ def assembler_of(arguments: argparse.Namespace) -> tuple[Any, Any]:
 def add_system(parser: Parser) -> None:
     """The options that say how a system is made."""
     parser.add_argument("--mem", type=size, metavar="SIZE", help="guest RAM, sparse (default 4G)")
-    parser.add_argument("--fork", choices=FORKS, default="classic", help="what plain fork(2) means at the start")
+    parser.add_argument("--fork", metavar="KIND", default="classic", help="what plain fork(2) means at the start")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of everything random (default 0)")
     parser.add_argument("--root", metavar="DIR", help="serve this directory read-only as /; writes go to memory")
     parser.add_argument("--env", type=variable, action="append", default=[], metavar="K=V", help="add a variable")
