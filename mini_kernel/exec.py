@@ -5,14 +5,13 @@ caller as it was.
 """
 
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mini_kernel import elf
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault, mmap, uaccess
 from mini_kernel.mm.fork import destroy
 from mini_kernel.mm.mm import STACK_TOP, Mm
-from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.mm.vma import VM_EXEC, VM_GROWSDOWN, VM_MAY, VM_READ, VM_WRITE, MappedFile, Vma
 from mini_kernel.uapi import auxv
 from mini_kernel.uapi.errno import E2BIG, EFAULT, ENOEXEC, ENOMEM
@@ -31,32 +30,10 @@ CLOCK_TICKS: Final = 100
 HWCAP: Final = 0x178B_FBFF  # CPUID 1 EDX of the CPU model
 
 
-class Executable(Protocol):
-    """An open program file."""
-
-    @property
-    def cache(self) -> PageCache:
-        """Its content."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """Its path."""
-        ...
-
-    def get(self) -> object:
-        """One more user."""
-        ...
-
-    def put(self) -> None:
-        """One user less."""
-        ...
-
-
 class Program(NamedTuple):
     """What to load: the binary that runs in the end (an interpreter, for scripts) and its arguments."""
 
-    file: Executable
+    file: MappedFile
     path: bytes
     argv: list[bytes]
     envp: list[bytes]

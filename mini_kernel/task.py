@@ -164,7 +164,6 @@ class Task:
         self.waiting_on: tuple[WaitQueue, ...] = ()
         self.deadline_ns: int | None = None
         self.vfork_done: WaitQueue | None = None  # woken when this child has let go of its parent's memory
-        self.set_child_tid = 0
         self.clear_child_tid = 0
         process.tasks.append(self)
 

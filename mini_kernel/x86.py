@@ -67,11 +67,6 @@ REGISTER_NAMES: Final = (
 U64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
-def is_canonical(address: int) -> bool:
-    """True if bits 63..47 of a 64-bit address are all equal (SDM vol. 1 3.3.7.1)."""
-    return (address >> 47) in (0, 0x1FFFF)
-
-
 def page_down(address: int) -> int:
     """The start of the page that holds `address`."""
     return address & ~(PAGE_SIZE - 1)

@@ -138,7 +138,6 @@ def copy_vmas(parent: Mm, child: Mm) -> None:
     child.start_brk, child.brk = parent.start_brk, parent.brk
     child.limits = parent.limits.copy()
     child.arguments = parent.arguments
-    child.rss_peak = child.rss
 
 
 def destroy(mm: Mm) -> None:

@@ -18,7 +18,7 @@ from mini_kernel.mm.pgtable import Entries, PageTables, TableRange, frames_of, m
 from mini_kernel.mm.tlb import Gather
 from mini_kernel.mm.vma import VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE, Vma
 from mini_kernel.uapi.errno import ENOMEM
-from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_ADDR, TASK_SIZE
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE
 
 STACK_TOP = TASK_SIZE - PAGE_SIZE  # without address-space randomisation, as under setarch -R
 MMAP_BASE = 0x7FFF_F7FF_F000  # 128 MiB below: room for the stack (Linux mmap_base)
@@ -82,7 +82,6 @@ class Mm:
         self.users = 1
         self.rss_anon = 0  # pages
         self.rss_file = 0
-        self.rss_peak = 0
         self.start_brk = self.brk = 0
         self.limits = Limits()
         self.lock_future = 0  # VM_LOCKED | VM_LOCKONFAULT of mlockall(MCL_FUTURE)
@@ -330,10 +329,6 @@ class Mm:
         entries = self.pt.read(start, end)
         self.frames.kind[frames_of(entries[mapped(entries)])] |= K_CODE
 
-    def note_peak(self) -> None:
-        """Keep the high-water mark of the resident set."""
-        self.rss_peak = max(self.rss_peak, self.rss)
-
 
 def rewrite(entries: Entries, keep: int, add: int) -> None:
     """In place: every entry that maps a frame becomes `entry & keep | add`."""
@@ -368,8 +363,3 @@ class Mapping:
                     self.mm.zap(start, end, tlb, unlink=False)
                 else:
                     self.mm.zap_cached(start, end, tlb)
-
-
-def frame_in(entry: int) -> int:
-    """The frame number in one entry."""
-    return (entry & PTE_ADDR) >> PAGE_SHIFT

@@ -96,10 +96,6 @@ class Vma:
         """Length in pages."""
         return (self.end - self.start) >> PAGE_SHIFT
 
-    def is_cow(self) -> bool:
-        """True if a write makes a private copy (Linux is_cow_mapping: a private area that may be written)."""
-        return self.flags & (VM_SHARED | VM_MAYWRITE) == VM_MAYWRITE
-
     def index_of(self, address: int) -> int:
         """Page index in the file of an address inside."""
         return self.pgoff + ((address - self.start) >> PAGE_SHIFT)
