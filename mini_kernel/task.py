@@ -6,7 +6,7 @@ Invariant: a task in WAITING has the call to issue again in `call` and sits on t
 
 from collections import deque
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.path import FsContext
@@ -80,6 +80,12 @@ def bit(signo: int) -> int:
     return 1 << signo - 1
 
 
+#: Process.odf. The next fork of an armed process is on-demand, and makes it and the child active (prctl(65)).
+ODF_OFF: Final = 0
+ODF_ARMED: Final = 1
+ODF_ACTIVE: Final = 2
+
+
 class Process:
     """What the threads of one process share (Linux signal_struct and sighand_struct)."""
 
@@ -99,6 +105,7 @@ class Process:
         self.stopped = False
         self.continued = False  # continued, not yet waited for
         self.child_events = WaitQueue()
+        self.odf = ODF_OFF  # what its forks are, see ODF_*
         self.ledger = Ledger()
         self.children_ledger = Ledger()
         self.name = ""

@@ -30,6 +30,7 @@ PTE_A: Final = 1 << 5  # accessed; set by the CPU
 PTE_D: Final = 1 << 6  # dirty; set by the CPU in the leaf
 PTE_PS: Final = 1 << 7  # leaf at PMD or PUD level
 PTE_G: Final = 1 << 8
+PTE_SOFT_DIRTY: Final = 1 << 11  # ignored by the CPU: written since clear_refs (Linux _PAGE_SOFT_DIRTY)
 PTE_NX: Final = 1 << 63  # no execute; ORed over the levels
 PTE_ADDR: Final = 0x000F_FFFF_FFFF_F000  # frame address
 TABLE_BITS: Final = PTE_P | PTE_W | PTE_U | PTE_A  # what an upper-level entry carries (Linux _PAGE_TABLE)

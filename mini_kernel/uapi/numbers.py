@@ -383,3 +383,4 @@ SYS_mseal: Final = 462
 # Outside Linux's range.
 SYS_odfork: Final = 2000  # fork by on-demand fork, once
 SYS_sfork: Final = 2001  # (len, flags, addr)
+SYS_pin: Final = 2002  # (addr, len): a descriptor that keeps these pages' frames
