@@ -19,7 +19,7 @@ from mini_kernel.ledger import Ledger
 from mini_kernel.observe import FaultRecord, Observer
 from mini_kernel.task import Task
 
-FORKS: Final = ("classic",)  # what plain fork(2) can mean
+FORKS: Final = ("classic", "odf")  # what plain fork(2) can mean
 DEFAULT_MEMORY: Final = 4 << 30
 MAX_MEMORY: Final = 1 << 40
 DEFAULT_ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/root", "LANG": "C"}

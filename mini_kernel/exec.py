@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mini_kernel import elf
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault, mmap, uaccess
-from mini_kernel.mm.fork import destroy
 from mini_kernel.mm.mm import STACK_TOP, Mm
+from mini_kernel.mm.sfork import carry_over
+from mini_kernel.mm.teardown import destroy
 from mini_kernel.mm.vma import VM_EXEC, VM_GROWSDOWN, VM_MAY, VM_READ, VM_WRITE, MappedFile, Vma
 from mini_kernel.uapi import auxv
 from mini_kernel.uapi.errno import E2BIG, EFAULT, ENOEXEC, ENOMEM
@@ -58,14 +59,19 @@ def script_interpreter(head: bytes) -> tuple[bytes, list[bytes]] | None:
     return parts[0], [parts[1]] if len(parts) > 1 else []
 
 
-def load(k: "Kernel", program: Program) -> Loaded:
-    """Build the address space of an ELF program. Raises ElfError for a bad file, SysError(ENOMEM, E2BIG)."""
+def load(k: "Kernel", program: Program, old: Mm | None) -> Loaded:
+    """Build the address space of an ELF program, for a caller whose memory is `old`.
+
+    Raises ElfError for a bad file, SysError(ENOMEM, E2BIG).
+    """
     cache = program.file.cache
     image = elf.parse(cache.read, cache.size)
     mm = Mm(k.frames, k.cpu)
     try:
         base = _map_image(mm, image, program.file)
         stack = _build_stack(k, mm, image, base, program)
+        if old is not None:
+            carry_over(old, mm)
     except (SysError, fault.BadAccess):
         destroy(mm)
         raise

@@ -22,7 +22,7 @@ from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.observe import FaultRecord, Observer
 from mini_kernel.sched import Scheduler
 from mini_kernel.snapshot import Image
-from mini_kernel.task import Process, State, Task
+from mini_kernel.task import ODF_ACTIVE, ODF_OFF, Process, State, Task
 from mini_kernel.trap import Traps
 from mini_kernel.uapi.errno import ELOOP
 from mini_kernel.uapi.fcntl import O_RDONLY
@@ -90,6 +90,7 @@ class Kernel:
         """
         tid = self.new_tid()
         process = Process(tid, None, tid, tid)
+        process.odf = ODF_ACTIVE if self.config.fork == "odf" else ODF_OFF
         files = FdTable()
         self.vfs.attach_stdio(files, *streams)
         task = Task(tid, process, None, files, self.vfs.context(), self.sched.run_queue)
@@ -98,6 +99,7 @@ class Kernel:
         self.processes[tid] = process
         self.main = process
         task.user_mm = loaded.mm
+        life.charge(process, loaded.mm)
         loader.start(self, loaded)
         task.cpu_state = self.cpu.save()
         self.sched.add(task)
@@ -115,7 +117,7 @@ class Kernel:
                 life.check_executable(task, file)
                 script = loader.script_interpreter(file.cache.read(0, 256))
                 if script is None:
-                    loaded = loader.load(self, loader.Program(file, script_path, argv, envp))
+                    loaded = loader.load(self, loader.Program(file, script_path, argv, envp), task.user_mm)
                     task.name = task.process.name = script_path.rsplit(b"/", 1)[-1].decode("utf-8", "replace")[:15]
                     task.exe_path = file.path
                     return loaded

@@ -6,6 +6,25 @@ from typing import Any
 from mini_kernel.uapi import signal_names, syscall_names
 
 
+class MemoryCosts:
+    """The work done on paging structures and pages; an address space counts into its process's (`mm.pt.costs`)."""
+
+    __slots__ = ("pages_copied", "ptes_copied", "tables_allocated", "tables_broken", "tables_reused", "tables_shared")
+
+    def __init__(self) -> None:
+        self.tables_allocated = 0  # PTE tables; the levels above are not counted
+        self.tables_shared = 0  # by forks of this process: PMD entries that point at an old table instead of a new one
+        self.tables_broken = 0  # copied because somebody shares them
+        self.tables_reused = 0  # taken back, as nobody shares them any more
+        self.ptes_copied = 0  # by forks and breaks
+        self.pages_copied = 0
+
+    def add(self, other: "MemoryCosts") -> None:
+        """Add other costs to these."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
 class Ledger:
     """Events of one process (or, summed, of all). Plain counters; nothing here steers the kernel."""
 
@@ -15,10 +34,9 @@ class Ledger:
         "faults",
         "fork_us",
         "forks",
-        "ptes_copied",
+        "memory",
         "signals",
         "syscalls",
-        "tables_allocated",
         "unknown",
     )
 
@@ -31,8 +49,7 @@ class Ledger:
         self.fork_us: Counter[str] = Counter()  # host microseconds spent in them: the one number that varies
         self.blocks = 0  # basic blocks of user code
         self.context_switches = 0
-        self.ptes_copied = 0
-        self.tables_allocated = 0
+        self.memory = MemoryCosts()
 
     def add(self, other: "Ledger") -> None:
         """Add another ledger to this one."""
@@ -41,6 +58,8 @@ class Ledger:
             theirs: Any = getattr(other, name)
             if isinstance(mine, int):
                 setattr(self, name, mine + theirs)
+            elif isinstance(mine, MemoryCosts):
+                mine.add(theirs)
             else:
                 mine.update(theirs)
 
@@ -49,6 +68,9 @@ class Ledger:
         out: dict[str, Any] = {}
         for name in self.__slots__:
             value: Any = getattr(self, name)
+            if isinstance(value, MemoryCosts):
+                out |= {cost: getattr(value, cost) for cost in value.__slots__}
+                continue
             if name in ("syscalls", "unknown"):
                 value = {syscall_names.get(n, f"syscall_{n}"): c for n, c in value.items()}
             elif name == "signals":

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-from mini_kernel.mm.pgtable import Step
+from mini_kernel.mm.walk import Step
 from mini_kernel.task import SigInfo, Task
 
 

@@ -1,5 +1,7 @@
 """The life of processes: clone, exit, wait (Linux kernel/fork.c, kernel/exit.c)."""
 
+from collections.abc import Callable
+from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -9,9 +11,13 @@ from mini_kernel.fs.file import File
 from mini_kernel.fs.inode import RegularFile
 from mini_kernel.fs.path import MAY_EXEC, require
 from mini_kernel.mm import uaccess
-from mini_kernel.mm.fork import destroy, fork_mm
+from mini_kernel.mm.fork import fork_mm
 from mini_kernel.mm.mm import Mm
-from mini_kernel.task import Process, SigInfo, State, Task, send_to_process
+from mini_kernel.mm.mmap import munmap
+from mini_kernel.mm.odf import odfork_mm
+from mini_kernel.mm.sfork import map_region, sfork_mm
+from mini_kernel.mm.teardown import destroy
+from mini_kernel.task import ODF_ACTIVE, ODF_ARMED, ODF_OFF, Process, SigInfo, State, Task, send_to_process
 from mini_kernel.uapi.errno import EACCES, EAGAIN, EINVAL
 from mini_kernel.uapi.sched import (
     CLONE_CHILD_CLEARTID,
@@ -28,10 +34,12 @@ from mini_kernel.uapi.sched import (
 )
 from mini_kernel.uapi.signal import CLD_DUMPED, CLD_EXITED, CLD_KILLED, SIG_IGN, SIGCHLD, SS_DISABLE
 from mini_kernel.wait import WaitQueue
-from mini_kernel.x86 import RAX, RSP
+from mini_kernel.x86 import RAX, RSP, page_up
 
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
+
+ForkPolicy = Callable[[Mm], Mm]
 
 MAX_TASKS = 4096  # threads-max
 KNOWN_FLAGS = (
@@ -45,20 +53,39 @@ KNOWN_FLAGS = (
 
 
 def clone(
-    k: "Kernel", parent: Task, flags: int, exit_signal: int, stack: int = 0, ptid: int = 0, ctid: int = 0, tls: int = 0
+    k: "Kernel",
+    parent: Task,
+    flags: int,
+    exit_signal: int,
+    stack: int = 0,
+    ptid: int = 0,
+    ctid: int = 0,
+    tls: int = 0,
+    memory: ForkPolicy | None = None,
+    memory_kind: str = "",
 ) -> Task:
-    """Make a new task as clone(2) does, runnable behind its parent. Raises SysError with nothing changed."""
+    """Make a new task as clone(2) does, runnable behind its parent. Raises SysError with nothing changed.
+
+    Its address space comes from `memory`, which the ledger calls `memory_kind`, or else from the process's own policy.
+    """
     _check_flags(flags)
     if len(k.tasks) >= MAX_TASKS:
         raise SysError(EAGAIN)
     began = perf_counter_ns()
-    mm = parent.mm if flags & CLONE_VM else fork_mm(parent.mm)
     if flags & CLONE_VM:
+        mm, kind = parent.mm, "thread" if flags & CLONE_THREAD else "vfork"
         mm.users += 1
+    elif memory is not None:
+        mm, kind = memory(parent.mm), memory_kind
+    else:
+        mm, kind = plain_fork(parent.process)(parent.mm), "odf" if parent.process.odf else "classic"
+        if parent.process.odf == ODF_ARMED:
+            parent.process.odf = ODF_ACTIVE
     child = _new_task(k, parent, flags, exit_signal, mm)
     _set_state(k, parent, child, stack, tls if flags & CLONE_SETTLS else None)
-    kind = "thread" if flags & CLONE_THREAD else "vfork" if flags & CLONE_VM else "classic"
-    _account(parent, mm, kind, (perf_counter_ns() - began) / 1000)
+    parent.ledger.forks[kind] += 1
+    elapsed = round((perf_counter_ns() - began) / 1000, 1)
+    parent.ledger.fork_us[kind] += elapsed  # pyright: ignore[reportArgumentType]  # Counter adds floats as well
     try:
         if flags & CLONE_PARENT_SETTID:
             uaccess.write_u32(parent.mm, ptid, child.tid)
@@ -92,6 +119,9 @@ def _new_task(k: "Kernel", parent: Task, flags: int, exit_signal: int, mm: Mm) -
         process.exit_signal = exit_signal
         process.actions = parent.process.actions if flags & CLONE_SIGHAND else dict(parent.process.actions)
         process.rlimits = dict(parent.process.rlimits)
+        process.odf = parent.process.odf
+        if not flags & CLONE_VM:
+            charge(process, mm)
         process.name = parent.process.name
         if above is not None:
             above.children.append(process)
@@ -121,13 +151,36 @@ def _set_state(k: "Kernel", parent: Task, child: Task, stack: int, tls: int | No
     cpu.load(parent_state)
 
 
-def _account(parent: Task, mm: Mm, kind: str, microseconds: float) -> None:
-    ledger = parent.ledger
-    ledger.forks[kind] += 1
-    ledger.fork_us[kind] += round(microseconds, 1)  # pyright: ignore[reportArgumentType]  # Counter adds floats as well
-    if kind == "classic":
-        ledger.tables_allocated += mm.pt.tables
-        ledger.ptes_copied += mm.rss
+def plain_fork(process: Process) -> ForkPolicy:
+    """What fork(2) of this process does to memory."""
+    return fork_mm if process.odf == ODF_OFF else odfork_mm
+
+
+def charge(process: Process, mm: Mm) -> None:
+    """What is done to the tables of `mm` counts as this process's from now on, as does what building it has cost."""
+    process.ledger.memory.add(mm.pt.costs)
+    mm.pt.costs = process.ledger.memory
+
+
+def sfork(k: "Kernel", parent: Task, length: int, flags: int, addr: int) -> Task:
+    """Map a region, store its address at `addr`, fork, and give each side its rights.
+
+    Raises SysError with nothing mapped. The rest of memory is forked as fork(2) of this process would.
+    """
+    mm = parent.mm
+    if not addr:
+        raise SysError(EINVAL)
+    region = map_region(mm, length, flags)
+    try:
+        uaccess.write_u64(mm, addr, region)
+        fork = partial(sfork_mm, fork=plain_fork(parent.process), address=region, length=length, flags=flags)
+        child = clone(k, parent, 0, SIGCHLD, memory=fork, memory_kind="sfork")
+    except SysError:
+        munmap(mm, region, page_up(length))
+        raise
+    for process in (parent.process, child.process):
+        process.odf = ODF_ACTIVE if process.odf == ODF_ARMED else process.odf
+    return child
 
 
 def check_executable(task: Task, file: File) -> None:
@@ -147,6 +200,7 @@ def become(k: "Kernel", task: Task, loaded: Loaded) -> None:
     release_mm(k, task)
     task.user_mm = loaded.mm
     loaded.mm.limits = limits
+    charge(process, loaded.mm)
     if task.files.users > 1:
         table = task.files.copy()
         task.files.put_table()

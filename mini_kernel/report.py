@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from mini_kernel.mm import uaccess
 from mini_kernel.mm.mm import Mm
-from mini_kernel.mm.pgtable import MAPPED, Step
 from mini_kernel.mm.vma import Vma
+from mini_kernel.mm.walk import MAPPED, Step
 from mini_kernel.observe import AreaInfo, FaultRecord, Sharer
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.uapi import signal_names

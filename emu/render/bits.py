@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mini_kernel.mm.pgtable import LEVEL_NAMES, PTE_PROTNONE, Step
+from mini_kernel.mm.walk import LEVEL_NAMES, PTE_PROTNONE, Step
 from mini_kernel.mm.vma import VM_EXEC, VM_GROWSDOWN, VM_READ, VM_SHARED, VM_WRITE
 from mini_kernel.uapi import signal as signals
 from mini_kernel.uapi import signal_names

@@ -10,7 +10,7 @@ from emu import disasm
 from emu.render import bits
 from emu.render.operand import State, explain
 from emu.render.symbols import Symbols
-from mini_kernel.mm.pgtable import LEVEL_NAMES, Step
+from mini_kernel.mm.walk import LEVEL_NAMES, Step
 from mini_kernel.observe import AreaInfo, FaultRecord
 from mini_kernel.x86 import PTE_ADDR, PTE_P, PTRS_PER_TABLE, REGISTER_NAMES, RIP, TASK_SIZE, VEC_PF
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 _MAX_PROCESSES: Final = 32
 _WIDTH: Final = 100
 _LABEL: Final = 18
+_TABLE_EVENTS: Final = ("allocated", "shared", "broken", "reused")
 
 
 def stats_table(stats: Mapping[str, Any]) -> str:
@@ -18,8 +19,8 @@ def stats_table(stats: Mapping[str, Any]) -> str:
         ("unknown calls", _breakdown(total["unknown"])),
         ("page faults", _breakdown(total["faults"])),
         ("forks", _forks(total)),
-        ("paging tables", f"{_count(total['tables_allocated'])} allocated by forks"),
-        ("PTEs", f"{_count(total['ptes_copied'])} copied by forks"),
+        ("PTE tables", ", ".join(f"{_count(total[f'tables_{what}'])} {what}" for what in _TABLE_EVENTS)),
+        ("copied", f"{_count(total['ptes_copied'])} PTEs, {_count(total['pages_copied'])} pages"),
         ("signals", _breakdown(total["signals"])),
         ("frames", _frames(frames)),
         ("TLB flushes", f"{_count(stats['tlb_flushes'])}; of translated code {_count(stats['code_flushes'])}"),

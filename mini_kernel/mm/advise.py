@@ -8,18 +8,20 @@ import numpy as np
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault
 from mini_kernel.mm.mm import Mm
-from mini_kernel.mm.pgtable import mapped
 from mini_kernel.mm.vma import (
     VM_DONTCOPY,
     VM_LOCKED,
     VM_LOCKONFAULT,
     VM_MAYWRITE,
     VM_READ,
+    VM_SFORK,
+    VM_SFORK_KEEP,
     VM_SHARED,
     VM_WIPEONFORK,
     VM_WRITE,
     Vma,
 )
+from mini_kernel.mm.walk import mapped
 from mini_kernel.uapi import mman
 from mini_kernel.uapi.errno import EACCES, EAGAIN, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_A, PTE_D, PTE_W, TASK_SIZE, page_down, page_up
@@ -74,14 +76,16 @@ def _dont_need(mm: Mm, vma: Vma, start: int, end: int) -> None:
 
 
 def _drop(mm: Mm, _vma: Vma, start: int, end: int) -> None:
+    mm.pt.claim_edges(start, end)
     with mm.gather() as tlb:
-        mm.zap(start, end, tlb, unlink=False)
+        mm.pt.zap(start, end, tlb, unlink=False)
 
 
 def _free(mm: Mm, vma: Vma, start: int, end: int) -> None:
     """MADV_FREE: the pages may be reclaimed at any time until written. Here memory pressure kills, so never is."""
     if vma.file is not None or vma.flags & (VM_SHARED | VM_LOCKED):
         raise SysError(EINVAL)
+    mm.pt.claim(start, end)
     with mm.gather() as tlb:
         mm.change(start, end, _ALL_BITS & ~(PTE_A | PTE_D | PTE_W), 0, tlb)
 
@@ -106,6 +110,17 @@ def _flag(add: int, remove: int, anonymous_only: bool = False) -> "Action":
                 part.set_flags(flags)
 
     return change
+
+
+def _keep_on_exec(add: int, remove: int) -> "Action":
+    change = _flag(add, remove)
+
+    def checked(mm: Mm, vma: Vma, start: int, end: int) -> None:
+        if not vma.flags & VM_SFORK:
+            raise SysError(EINVAL)
+        change(mm, vma, start, end)
+
+    return checked
 
 
 def _isolate(mm: Mm, start: int, end: int) -> list[Vma]:
@@ -156,6 +171,8 @@ _ACTIONS: Final[dict[int, Action]] = {
     mman.MADV_DOFORK: _flag(0, VM_DONTCOPY),
     mman.MADV_WIPEONFORK: _flag(VM_WIPEONFORK, 0, anonymous_only=True),
     mman.MADV_KEEPONFORK: _flag(0, VM_WIPEONFORK),
+    mman.MADV_KEEPONEXEC: _keep_on_exec(VM_SFORK_KEEP, 0),
+    mman.MADV_DROPONEXEC: _keep_on_exec(0, VM_SFORK_KEEP),
     mman.MADV_POPULATE_READ: _nothing,
     mman.MADV_POPULATE_WRITE: _nothing,
     **dict.fromkeys(_INERT, _nothing),

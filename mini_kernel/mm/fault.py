@@ -9,11 +9,21 @@ from typing import Final
 import numpy as np
 
 from mini_kernel.errors import KernelBug, SysError
-from mini_kernel.mm import alias
+from mini_kernel.mm import alias, region
 from mini_kernel.mm.frame import K_CACHE, K_CODE
 from mini_kernel.mm.mm import MMAP_MIN_ADDR, STACK_GUARD_GAP, Mm
 from mini_kernel.mm.pagecache import PageCache
-from mini_kernel.mm.vma import VM_ACCESS, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_LOCKONFAULT, VM_SHARED, VM_WRITE, Vma
+from mini_kernel.mm.vma import (
+    VM_ACCESS,
+    VM_EXEC,
+    VM_GROWSDOWN,
+    VM_LOCKED,
+    VM_LOCKONFAULT,
+    VM_SFORK,
+    VM_SHARED,
+    VM_WRITE,
+    Vma,
+)
 from mini_kernel.uapi.errno import ENOMEM
 from mini_kernel.uapi.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGKILL, SIGSEGV
 from mini_kernel.x86 import (
@@ -33,8 +43,8 @@ _NO_WRITE: Final = ~PTE_W
 
 #: What a fault can turn out to be, as the ledger names it.
 FAULT_CLASSES: Final = (
-    "demand_zero", "zero_page", "cow_copy", "cow_reuse", "file", "shared_write",
-    "stack_growth", "protection", "unmapped", "oom", "bus",
+    "demand_zero", "zero_page", "cow_copy", "cow_reuse", "table_break", "table_reuse", "file", "shared_write",
+    "sfork_install", "protection", "unmapped", "oom", "bus",
 )  # fmt: skip
 
 
@@ -56,20 +66,41 @@ def handle(mm: Mm, address: int, error: int) -> str:
     """
     vma = mm.find(address) or _grow_stack(mm, address)
     _check_rights(vma, error)
+    costs = mm.pt.costs
+    broken, reused = costs.tables_broken, costs.tables_reused
     try:
-        slot = mm.pt.slot(address)
-        entry = mm.frames.ram.words[slot] if slot else 0
-        if not entry:
-            if vma.file is not None:
-                return _file(mm, vma, address, error)
-            return _demand_zero(mm, vma, address) if error & PF_WRITE else _zero_page(mm, vma, address)
-        if error & PF_WRITE and not entry & PTE_W:
-            return _write_protected(mm, vma, address, slot, entry)
+        fault_class = _repair(mm, vma, address, error)
     except SysError as failure:
         if failure.errno != ENOMEM:
             raise BadAccess(SIGBUS, BUS_ADRERR, "bus", "the page cannot be read from the file") from None
         raise BadAccess(SIGKILL, 0, "oom", "no free frame: the process is killed") from None
-    raise _impossible(address, error, entry)
+    if costs.tables_broken != broken:
+        return "table_break"  # whatever was done to the page in the same fault (F83)
+    if costs.tables_reused != reused:
+        return "table_reuse"
+    if not fault_class:
+        raise KernelBug(f"fault {error:#x} at {address:#x}, whose entry allows the access: {mm.pt.walk(address)}")
+    return fault_class
+
+
+def _repair(mm: Mm, vma: Vma, address: int, error: int) -> str:
+    """Do what the access needs; its class, empty if claiming the PTE table was all.
+
+    Only what is about to change a PTE claims the table: reads of present pages and refused accesses never get there.
+    """
+    write = error & PF_WRITE
+    slot = mm.pt.slot(address)
+    entry = mm.frames.ram.words[slot] if slot else 0
+    if not entry:
+        if vma.file is not None:
+            return _file(mm, vma, address, error)
+        return _demand_zero(mm, vma, address) if write else _zero_page(mm, vma, address)
+    if write:
+        slot = mm.pt.make_slot(address)
+        entry = mm.frames.ram.words[slot]
+        if not entry & PTE_W:
+            return _write_protected(mm, vma, address, slot, entry)
+    return ""
 
 
 def _check_rights(vma: Vma, error: int) -> None:
@@ -122,7 +153,7 @@ def _demand_zero(mm: Mm, vma: Vma, address: int) -> str:
     if vma.flags & VM_EXEC:
         frames.kinds[pfn] |= K_CODE
     frames.ram.words[slot] = pfn << PAGE_SHIFT | bits | PTE_D
-    mm.rss_anon += 1
+    mm.pt.rss_anon += 1
     return "demand_zero"
 
 
@@ -142,6 +173,8 @@ def _file(mm: Mm, vma: Vma, address: int, error: int) -> str:
     index = vma.index_of(address)
     if index << PAGE_SHIFT >= cache.size:
         raise BadAccess(SIGBUS, BUS_ADRERR, "bus", "the file ends before this page")
+    if vma.flags & VM_SFORK:
+        return region.install(mm, vma, address)
     frames = mm.frames
     source = cache.get_page(index)
     bits = vma.page_bits
@@ -159,7 +192,7 @@ def _file(mm: Mm, vma: Vma, address: int, error: int) -> str:
         frames.kinds[source] |= K_CODE
     frames.get(source)
     frames.ram.words[slot] = source << PAGE_SHIFT | bits
-    mm.rss_file += 1
+    mm.pt.rss_file += 1
     return "file"
 
 
@@ -184,7 +217,7 @@ def _install_new_copy(mm: Mm, vma: Vma, address: int, source: int) -> None:
         mm.frames.put(pfn)
         raise
     mm.frames.ram.words[slot] = pfn << PAGE_SHIFT | vma.page_bits | PTE_D
-    mm.rss_anon += 1
+    mm.pt.rss_anon += 1
 
 
 def _copy(mm: Mm, vma: Vma, source: int) -> int:
@@ -197,6 +230,7 @@ def _copy(mm: Mm, vma: Vma, source: int) -> int:
     ]
     if vma.flags & VM_EXEC:
         frames.kinds[pfn] |= K_CODE
+    mm.pt.costs.pages_copied += 1
     return pfn
 
 
@@ -215,10 +249,10 @@ def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> s
             frames.kinds[new] |= K_CODE
         frames.ram.words[slot] = new << PAGE_SHIFT | vma.page_bits | PTE_D
         mm.cpu.flush_tlb()
-        mm.rss_anon += 1
+        mm.pt.rss_anon += 1
         return "cow_copy"
     cached = frames.kinds[pfn] & K_CACHE
-    if frames.counts[pfn] == 1 and not cached:
+    if frames.counts[pfn] - frames.pins.get(pfn, 0) == 1 and not cached:  # pins do not make it anybody else's
         frames.ram.words[slot] = entry | PTE_W | PTE_D | PTE_A
         return "cow_reuse"
     new = _copy(mm, vma, pfn)
@@ -226,14 +260,9 @@ def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> s
     mm.cpu.flush_tlb()
     frames.put(pfn)
     if cached:
-        mm.rss_file -= 1
-        mm.rss_anon += 1
+        mm.pt.rss_file -= 1
+        mm.pt.rss_anon += 1
     return "cow_copy"
-
-
-def _impossible(address: int, error: int, entry: int) -> KernelBug:
-    """The CPU walked the tables and refused what they allow: an entry it should not have, or a fault that was none."""
-    return KernelBug(f"fault {error:#x} at {address:#x}, whose entry {entry:#x} allows the access")
 
 
 def populate(mm: Mm, start: int, end: int, write: bool) -> None:
@@ -275,9 +304,7 @@ def _populate(mm: Mm, vma: Vma, start: int, end: int, error: int) -> None:
 
 
 def _touch(mm: Mm, address: int, error: int) -> None:
-    slot = mm.pt.slot(address)
-    entry = mm.frames.ram.words[slot] if slot else 0
-    if entry & PTE_P and (not error or entry & PTE_W):
+    if _allowed(mm, address, error):
         return
     try:
         handle(mm, address, error)
@@ -285,6 +312,13 @@ def _touch(mm: Mm, address: int, error: int) -> None:
         if bad.fault_class == "oom":
             raise SysError(ENOMEM) from None
         raise
+
+
+def _allowed(mm: Mm, address: int, error: int) -> bool:
+    """True if the tables, all levels of them, allow the read or write already."""
+    steps = mm.pt.walk(address)
+    need = PTE_P | PTE_W if error else PTE_P
+    return len(steps) == 4 and all(step.entry & need == need for step in steps)
 
 
 def populate_anonymous(mm: Mm, vma: Vma, start: int, end: int) -> None:
@@ -302,4 +336,4 @@ def populate_anonymous(mm: Mm, vma: Vma, start: int, end: int) -> None:
     if vma.flags & VM_EXEC:
         mm.frames.kind[pfns] |= K_CODE
     mm.pt.write(start, pfns.astype(np.uint64) << np.uint64(PAGE_SHIFT) | np.uint64(vma.page_bits | PTE_D))
-    mm.rss_anon += pages
+    mm.pt.rss_anon += pages

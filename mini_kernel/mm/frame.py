@@ -6,6 +6,10 @@ A frame is named by its number (pfn). Two numpy arrays describe all of them: `co
 - data frame: one per PTE that maps it, plus one for the page cache that owns it, plus one per pin;
 - table frame: one per upper-level entry (or CR3) that points at it.
 
+Of the entries only those in distinct tables count: a PTE table that several address spaces share maps its frames once.
+A PTE table has an `owner`, the address space that counts its pages as resident and the table as its own: the pfn of
+that one's PGD, or 0 when the owner has gone its own way and nobody has taken the table over yet.
+
 Invariant: a frame is in use exactly if its count is above 0, and otherwise free exactly once.
 Invariant: a frame handed out by `alloc` reads as zero and runs no code of its former owner (R9).
 The zero page is mapped without being counted, as in Linux (pte_special).
@@ -28,10 +32,14 @@ from mini_kernel.x86 import PAGE_SHIFT
 K_TABLE: Final = 1  # a paging structure
 K_CODE: Final = 2  # was mapped executable since it was allocated: translated code may exist
 K_CACHE: Final = 4  # owned by a page cache (file or shared memory)
+K_EXCLUSIVE: Final = 8  # a PTE table that has held a pinned page: fork copies it instead of sharing it
 
 #: Paging structures live below 4 GiB: the engine cuts CR3 to 32 bits (and so do 32-bit boot CPUs).
 TABLE_ZONE_END: Final = (4 << 30) >> PAGE_SHIFT
 _CHUNK: Final = 512  # frames moved from the bulk store to the scalar list at once
+
+#: What is known of each frame, one array each.
+_ARRAYS: Final = (("count", np.int32), ("kind", np.uint8), ("owner", np.int32))
 
 Pfns = NDArray[np.int64]
 
@@ -95,12 +103,14 @@ class FrameAllocator:
         self.allocated = 0  # ever
         self.refuse_after = -1  # fault injection: refuse the allocation when this reaches 0; -1 never
         self.poison = False  # fill freed frames, to find those who still read them
-        self._set_arrays(lazy_zeros(self.total, np.int32), lazy_zeros(self.total, np.uint8))
+        self.pins: dict[int, int] = {}  # pfn -> how often it is pinned; each pin is a reference as well
+        self._set_arrays(*(lazy_zeros(self.total, dtype) for _name, dtype in _ARRAYS))
         self.zero_page = self.alloc()
 
-    def _set_arrays(self, count: NDArray[np.int32], kind: NDArray[np.uint8]) -> None:
+    def _set_arrays(self, count: NDArray[np.int32], kind: NDArray[np.uint8], owner: NDArray[np.int32]) -> None:
         self.count = count
         self.kind = kind
+        self.owner = owner  # of PTE tables; meaningless for other frames
         # The same, for single frames: five times faster than numpy's indexing.
         self.counts: memoryview[int] = count.data
         self.kinds: memoryview[int] = kind.data
@@ -283,6 +293,26 @@ class FrameAllocator:
             else:
                 zone.free += part.tolist()
 
+    # -- pins ---------------------------------------------------------------------------------------
+
+    def pin(self, pfn: int) -> None:
+        """Keep a frame where it is and its owner's, as for a device that reads and writes it (Linux FOLL_PIN)."""
+        self.get(pfn)
+        self.pins[pfn] = self.pins.get(pfn, 0) + 1
+
+    def unpin(self, pfn: int) -> None:
+        """Undo one `pin`."""
+        left = self.pins[pfn] - 1
+        if left:
+            self.pins[pfn] = left
+        else:
+            del self.pins[pfn]
+        self.put(pfn)
+
+    def is_pinned(self, pfns: Pfns) -> NDArray[np.bool_]:
+        """Which of these are pinned."""
+        return np.isin(pfns, np.fromiter(self.pins, np.int64, len(self.pins)))
+
     # -- translated code ----------------------------------------------------------------------------
 
     def wrote(self, pfn: int) -> None:
@@ -306,21 +336,21 @@ class FrameAllocator:
         for name in ("counts", "kinds"):
             del state[name]
         ends = (self.low.frontier, self.high.frontier)
-        for name in ("count", "kind"):
+        for name, _dtype in _ARRAYS:
             array = state.pop(name)
             state[name + "_used"] = (array[: ends[0]].copy(), array[self.low.end : ends[1]].copy())
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         arrays: list[NDArray[Any]] = []
-        for name, dtype in (("count", np.int32), ("kind", np.uint8)):
+        for name, dtype in _ARRAYS:
             low, high = state.pop(name + "_used")
             array = lazy_zeros(state["total"], dtype)
             array[: len(low)] = low
             array[state["low"].end : state["low"].end + len(high)] = high
             arrays.append(array)
         self.__dict__.update(state)
-        self._set_arrays(arrays[0], arrays[1])
+        self._set_arrays(*arrays)
 
 
 def lazy_zeros(n: int, dtype: Any) -> NDArray[Any]:

@@ -1,22 +1,22 @@
 """An address space: its VMAs, its page tables, its counters (Linux mm_struct).
 
 Invariant: `vmas` is sorted and disjoint, neighbours that can merge are merged; `starts[i] == vmas[i].start`.
-Invariant: a PTE is mapped only inside a VMA. `rss_anon + rss_file` is the number of mapped PTEs, the zero page aside.
+Invariant: a PTE is mapped only inside a VMA.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mini_kernel.errors import SysError
 from mini_kernel.hw import Cpu
-from mini_kernel.mm.frame import K_CACHE, K_CODE, FrameAllocator, Pfns
+from mini_kernel.mm.frame import K_CACHE, K_CODE, FrameAllocator
 from mini_kernel.mm.pagecache import PageCache
-from mini_kernel.mm.pgtable import Entries, PageTables, TableRange, frames_of, mapped
+from mini_kernel.mm.pgtable import PageTables
 from mini_kernel.mm.tlb import Gather
 from mini_kernel.mm.vma import VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE, Vma
+from mini_kernel.mm.walk import Entries, frames_of, mapped
 from mini_kernel.uapi.errno import ENOMEM
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE
 
@@ -26,7 +26,6 @@ MMAP_MIN_ADDR = 0x10000  # /proc/sys/vm/mmap_min_addr
 MAX_MAP_COUNT = 65530  # /proc/sys/vm/max_map_count
 STACK_GUARD_GAP = 256 << PAGE_SHIFT  # Linux stack_guard_gap
 UNLIMITED = (1 << 64) - 1
-BATCH = 64  # PTE tables worked on at once: 256 KiB of entries and their temporaries stay in the host's cache
 
 
 class SharedMemory:
@@ -80,8 +79,6 @@ class Mm:
         self.vmas: list[Vma] = []
         self.starts: list[int] = []
         self.users = 1
-        self.rss_anon = 0  # pages
-        self.rss_file = 0
         self.start_brk = self.brk = 0
         self.limits = Limits()
         self.lock_future = 0  # VM_LOCKED | VM_LOCKONFAULT of mlockall(MCL_FUTURE)
@@ -93,9 +90,19 @@ class Mm:
         return self.pt.pgd << PAGE_SHIFT
 
     @property
+    def rss_anon(self) -> int:
+        """Resident pages of its own; of the PTE tables it owns, as all resident pages here."""
+        return self.pt.rss_anon
+
+    @property
+    def rss_file(self) -> int:
+        """Resident pages of files and shared memory."""
+        return self.pt.rss_file
+
+    @property
     def rss(self) -> int:
         """Resident pages."""
-        return self.rss_anon + self.rss_file
+        return self.pt.rss_anon + self.pt.rss_file
 
     def gather(self) -> Gather:
         """A TLB gather for one operation."""
@@ -259,68 +266,30 @@ class Mm:
 
     # -- pages --------------------------------------------------------------------------------------
 
-    def edges(self, start: int, end: int, lo: int, hi: int) -> Iterator[TableRange]:
-        """The table parts of [start, end) outside the whole tables [lo, hi)."""
-        if lo >= hi:
-            yield from self.pt.tables_in(start, end)
-            return
-        yield from self.pt.tables_in(start, lo)
-        yield from self.pt.tables_in(hi, end)
-
-    def zap(self, start: int, end: int, tlb: Gather, unlink: bool) -> None:
-        """Unmap every page of [start, end). With `unlink` the PTE tables that lie inside go as well.
-
-        Linux unmap_page_range. Frames and tables are freed when `tlb` has flushed.
-        """
-        tables = self.frames.ram.tables
-        slots, whole, lo, hi = self.pt.whole_tables(start, end)
-        if len(whole):
-            tlb.stale()
-            self.drop_tables(whole, tlb)
-            if unlink:
-                self.pt.unlink(slots)
-                tlb.release(whole)
-            else:
-                tables[whole] = 0
-        for r in self.edges(start, end, lo, hi):
-            tlb.stale()
-            row = tables[r.table, r.first : r.last]
-            self.drop_entries(row, tlb)
-            row[:] = 0
-
-    def drop_tables(self, pte_tables: Pfns, tlb: Gather) -> None:
-        """`drop_entries` for all entries of these PTE tables, in batches that fit the host's cache."""
-        for i in range(0, len(pte_tables), BATCH):
-            self.drop_entries(self.frames.ram.tables[pte_tables[i : i + BATCH]].reshape(-1), tlb)
-
-    def drop_entries(self, entries: Entries, tlb: Gather) -> None:
-        """Give up the frames that these PTEs map. Clearing the PTEs and `tlb.stale()` are the caller's."""
-        pfns = frames_of(entries[mapped(entries)])
-        pfns = pfns[pfns != self.frames.zero_page]
-        if len(pfns):
-            tlb.release(pfns)
-            cached = int(np.count_nonzero(self.frames.kind[pfns] & K_CACHE))
-            self.rss_file -= cached
-            self.rss_anon -= len(pfns) - cached
-
     def zap_cached(self, start: int, end: int, tlb: Gather) -> None:
-        """Unmap the page cache's frames in [start, end), and leave private copies (Linux even_cows == 0)."""
+        """Unmap the page cache's frames in [start, end), and leave private copies (Linux even_cows == 0).
+
+        Precondition: `pt.claim`.
+        """
         for r in self.pt.tables_in(start, end):
             tlb.stale()
             row = self.frames.ram.tables[r.table, r.first : r.last]
             cached = mapped(row) & ((self.frames.kind[frames_of(row)] & K_CACHE) != 0)
-            self.drop_entries(row[cached], tlb)
+            self.pt.drop_entries(row[cached], tlb)
             row[cached] = 0
 
     def change(self, start: int, end: int, keep: int, add: int, tlb: Gather) -> None:
-        """Replace the bits outside `keep` of every mapped PTE in [start, end) by `add` (Linux change_protection)."""
+        """Replace the bits outside `keep` of every mapped PTE in [start, end) by `add` (Linux change_protection).
+
+        Precondition: `pt.claim`.
+        """
         tables = self.frames.ram.tables
         _slots, whole, lo, hi = self.pt.whole_tables(start, end)
         for chunk in np.array_split(whole, max(1, len(whole) >> 9)) if len(whole) else ():
             block = tables[chunk]
             rewrite(block, keep, add)
             tables[chunk] = block
-        for r in self.edges(start, end, lo, hi):
+        for r in self.pt.edges(start, end, lo, hi):
             rewrite(tables[r.table, r.first : r.last], keep, add)
         tlb.stale()
 
@@ -349,17 +318,28 @@ class Mapping:
         self.mm = mm
         self.vma = vma
 
+    def prepare_unmap(self, first: int, last: int) -> None:
+        """Make sure that `unmap_pages` cannot fail. Raises SysError(ENOMEM)."""
+        start, end = self._addresses(first, last)
+        if start < end:
+            self.mm.pt.claim(start, end)
+
+    def _addresses(self, first: int, last: int) -> tuple[int, int]:
+        """Where this VMA shows file pages [first, last): an empty or reversed range if nowhere."""
+        vma = self.vma
+        start = vma.start + (max(0, first - vma.pgoff) << PAGE_SHIFT)
+        return start, min(vma.end, vma.start + (max(0, last - vma.pgoff) << PAGE_SHIFT))
+
     def unmap_pages(self, first: int, last: int, copies: bool = True) -> None:
         """Unmap file pages [first, last) wherever this VMA shows them (Linux unmap_mapping_range).
 
+        Precondition: `prepare_unmap`.
         Private copies go as well when the file shrinks (truncate(2)), but not for a hole punched into it.
         """
-        vma = self.vma
-        start = vma.start + (max(0, first - vma.pgoff) << PAGE_SHIFT)
-        end = min(vma.end, vma.start + (max(0, last - vma.pgoff) << PAGE_SHIFT))
+        start, end = self._addresses(first, last)
         if start < end:
             with self.mm.gather() as tlb:
                 if copies:
-                    self.mm.zap(start, end, tlb, unlink=False)
+                    self.mm.pt.zap(start, end, tlb, unlink=False)
                 else:
                     self.mm.zap_cached(start, end, tlb)

@@ -3,16 +3,18 @@
 from typing import Final
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm import fault
+from mini_kernel.mm import fault, region
 from mini_kernel.mm.mm import MAX_MAP_COUNT, MMAP_BASE, MMAP_MIN_ADDR, Mm, SharedMemory
 from mini_kernel.mm.vma import (
     VM_GROWSDOWN,
     VM_LOCKED,
     VM_MAY,
+    VM_MAYREAD,
     VM_MAYSHARE,
     VM_MAYWRITE,
     VM_NORESERVE,
     VM_READ,
+    VM_SFORK,
     VM_SHARED,
     VM_WRITE,
     MappedFile,
@@ -30,6 +32,7 @@ from mini_kernel.uapi.mman import (
     MAP_NORESERVE,
     MAP_POPULATE,
     MAP_PRIVATE,
+    MAP_SFORK,
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
     MAP_TYPE,
@@ -73,14 +76,27 @@ def mmap(
         unmap_range(mm, address, address + length)
     file = _backing(mm, flags, length, file)
     vma = mm.insert(Vma(address, address + length, vm_flags, file, pgoff if file is not None else 0))
-    if (flags & MAP_POPULATE and not flags & MAP_NONBLOCK) or vma.flags & VM_LOCKED:
+    if flags & MAP_POPULATE and flags & MAP_SFORK:
+        _fill_region(mm, vma)
+    elif (flags & MAP_POPULATE and not flags & MAP_NONBLOCK) or vma.flags & VM_LOCKED:
         fault.prefault_quietly(mm, address, address + length)
     return address
+
+
+def _fill_region(mm: Mm, vma: Vma) -> None:
+    """A populated region is populated: unlike MAP_POPULATE elsewhere it promises that no fault will come."""
+    try:
+        region.fill(mm, vma)
+    except SysError:
+        unmap_range(mm, vma.start, vma.end)
+        raise
 
 
 def _vm_flags(flags: int, prot: int, may: int, file: MappedFile | None) -> int:
     """VM_* flags of a new area. Only private anonymous memory grows down."""
     kind = flags & MAP_TYPE
+    if flags & MAP_SFORK:
+        return _region_flags(flags, prot)
     vm_flags = prot & PROT_ALL | may
     if kind in (MAP_SHARED, MAP_SHARED_VALIDATE):
         vm_flags |= VM_SHARED | VM_MAYSHARE
@@ -97,6 +113,14 @@ def _vm_flags(flags: int, prot: int, may: int, file: MappedFile | None) -> int:
     if flags & MAP_LOCKED:
         vm_flags |= VM_LOCKED
     return vm_flags
+
+
+def _region_flags(flags: int, prot: int) -> int:
+    """VM_* flags of a region for sfork: anonymous, neither shared nor private, never code (S7)."""
+    if not flags & MAP_ANONYMOUS or flags & (MAP_TYPE | MAP_GROWSDOWN) or prot & PROT_EXEC:
+        raise SysError(EINVAL)
+    locked = VM_LOCKED if flags & MAP_LOCKED else 0
+    return prot & PROT_ALL | VM_MAYREAD | VM_MAYWRITE | VM_SHARED | VM_MAYSHARE | VM_SFORK | locked
 
 
 def _place(mm: Mm, address: int, length: int, flags: int) -> int:
@@ -144,6 +168,8 @@ def _backing(mm: Mm, flags: int, length: int, file: MappedFile | None) -> Mapped
     if not flags & MAP_ANONYMOUS and file is not None:
         file.get()
         return file
+    if flags & MAP_SFORK:
+        return region.SharedArea(mm.frames, length)
     if flags & MAP_TYPE in (MAP_SHARED, MAP_SHARED_VALIDATE):
         return SharedMemory(mm.frames, length)
     return None
@@ -157,13 +183,17 @@ def munmap(mm: Mm, address: int, length: int) -> None:
 
 
 def unmap_range(mm: Mm, start: int, end: int) -> None:
-    """Remove every mapping in the page-aligned [start, end), splitting at the ends."""
+    """Remove every mapping in the page-aligned [start, end), splitting at the ends.
+
+    Raises SysError(ENOMEM) with nothing changed.
+    """
     if not mm.overlapping(start, end):
         return
+    mm.pt.claim_edges(start, end)
     vmas = mm.isolate(start, end)
     lo, hi = vmas[0].start, vmas[-1].end
     with mm.gather() as tlb:
-        mm.zap(lo, hi, tlb, unlink=True)
+        mm.pt.zap(lo, hi, tlb, unlink=True)
         mm.remove(vmas)
         for table in mm.pt.detach_range(lo, hi):
             tlb.release_table(table)

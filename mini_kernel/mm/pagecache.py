@@ -32,6 +32,10 @@ class PageSource(Protocol):
 class Mapping(Protocol):
     """A range of user memory that shows this content: a VMA."""
 
+    def prepare_unmap(self, first: int, last: int) -> None:
+        """Pages [first, last) are to be unmapped: get what that needs. Raises SysError(ENOMEM) with nothing changed."""
+        ...
+
     def unmap_pages(self, first: int, last: int, copies: bool = True) -> None:
         """Pages [first, last) are about to go: take them out of the page tables, private copies too if `copies`."""
         ...
@@ -214,7 +218,10 @@ class PageCache:
             self.frames.wrote(pfn)
 
     def truncate(self, size: int) -> None:
-        """Make the file `size` bytes long: ftruncate(2). Pages behind the end leave all mappings and are freed."""
+        """Make the file `size` bytes long: ftruncate(2). Pages behind the end leave all mappings and are freed.
+
+        Raises SysError(ENOMEM) with nothing changed.
+        """
         if size >= self.size:
             self._zero_tail()
             self.size = size
@@ -228,6 +235,8 @@ class PageCache:
     def _drop_pages(self, first: int, last: int, copies: bool = True) -> None:
         if first >= last:
             return
+        for mapping in self.mappings:
+            mapping.prepare_unmap(first, last)
         for mapping in self.mappings:
             mapping.unmap_pages(first, last, copies)
         if last - first < len(self.pages):

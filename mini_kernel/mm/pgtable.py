@@ -1,215 +1,112 @@
-"""The four-level paging structures of one address space, in guest RAM, as the CPU walks them.
+"""Changing the paging structures of one address space, and sharing PTE tables between several (see walk.py for words).
 
-Names are Linux's: a PGD entry points at a PUD table, that at a PMD table, that at a *PTE table*, whose 512
-entries map 4 KiB each (SDM vol. 3A 4.5). A table is a frame; entry i of table t is word `t * 512 + i` of RAM,
-and such a word index ("slot") is how one entry is named here.
+A PTE table T may hang below PMD entries of many address spaces (on-demand fork). Its frame count, T.ref, is the number
+of those entries. While T is shared every one of them lacks PTE_W, so that the CPU refuses to write through it; each
+address space gets an entry with PTE_W back when it first has to change something below it, by *claiming* the table:
 
-An entry that maps a frame has PTE_P, or, when its VMA allows no access at all, PTE_PROTNONE with PTE_P clear: the
-CPU faults and the frame stays known (Linux _PAGE_PROTNONE). "Mapped" means either.
+- T.ref > 1: *break* it. The address space gets a copy of its own, and both copies are write-protected page by page.
+- T.ref == 1: *reuse* it. Nobody else is left, PTE_W comes back, nothing is copied.
 
-Invariant: every table's count is the number of entries (or CR3s) that point at it; 1 unless shared.
-Invariant: upper-level entries carry TABLE_BITS, leaves decide the rights.
+`make_slot`, `claim`, `claim_edges` and `make_range` are the gate (R6): no PTE is changed but below a claimed entry.
+
+Invariant: every table's count is the number of entries (or CR3s) that point at it.
+Invariant: T.ref > 1 implies that no PMD entry that points at T has PTE_W (R2). Other upper entries carry TABLE_BITS.
+Invariant: a private page that is writable in T is mapped by no other table (R4): reusing T needs no look at its pages.
+Invariant: `tables`, `rss_anon` and `rss_file` count what this tree owns: its upper tables and the PTE tables whose
+`frames.owner` is its PGD. A shared table has at most one owner.
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mini_kernel.mm.frame import FrameAllocator, Pfns
-from mini_kernel.x86 import (
-    PAGE_SHIFT,
-    PGDIR_SHIFT,
-    PMD_SHIFT,
-    PMD_SIZE,
-    PTE_ADDR,
-    PTE_G,
-    PTE_P,
-    PTE_PS,
-    PTRS_PER_TABLE,
-    PUD_SHIFT,
-    PUD_SIZE,
-    TABLE_BITS,
-)
+from mini_kernel.ledger import MemoryCosts
+from mini_kernel.mm.frame import K_CACHE, FrameAllocator, Pfns
+from mini_kernel.mm.tlb import Gather
+from mini_kernel.mm.walk import Entries, TableRange, Walker, frames_of, mapped
+from mini_kernel.x86 import PAGE_SHIFT, PMD_SIZE, PTE_ADDR, PTE_P, PTE_W, PUD_SIZE, TABLE_BITS
 
-PTE_PROTNONE: Final = PTE_G  # software meaning while PTE_P is clear
-MAPPED: Final = PTE_P | PTE_PROTNONE
-PFN_MASK: Final = PTE_ADDR >> PAGE_SHIFT
-LEVEL_NAMES: Final = ("PGD", "PUD", "PMD", "PTE")
-_SHIFTS: Final = (39, 30, 21, 12)
+BATCH: Final = 64  # PTE tables worked on at once: 256 KiB of entries and their temporaries stay in the host's cache
+Slots = NDArray[np.int64]
 
-Entries = NDArray[np.uint64]
-_ADDR = np.uint64(PTE_ADDR)
-_MAPPED = np.uint64(MAPPED)
 _P = np.uint64(PTE_P)
+_W = np.uint64(PTE_W)
+_NO_WRITE: Final = np.uint64(~PTE_W & 0xFFFF_FFFF_FFFF_FFFF)
 _TWELVE = np.uint64(PAGE_SHIFT)
 
 
-class Step(NamedTuple):
-    """One level of a walk."""
-
-    level: int  # 0 PGD .. 3 PTE
-    table: int  # pfn of the table
-    slot: int  # the entry, as a word index of RAM
-    entry: int  # its value
-
-
-class TableRange(NamedTuple):
-    """A PTE table and the entries [first, last) of it that a range of addresses covers."""
-
-    pmd_slot: int
-    table: int
-    base: int  # address that entry 0 maps
-    first: int
-    last: int
-
-
-def frames_of(entries: Entries) -> Pfns:
-    """The frame numbers in leaf entries."""
-    return ((entries & _ADDR) >> _TWELVE).astype(np.int64)
-
-
-def mapped(entries: Entries) -> NDArray[np.bool_]:
-    """Which entries map a frame (PROT_NONE ones too)."""
-    return (entries & _MAPPED) != 0
-
-
-class PageTables:
-    """The tree under one CR3."""
+class PageTables(Walker):
+    """The tree under one CR3, and what of it belongs to this address space."""
 
     def __init__(self, frames: FrameAllocator) -> None:
         """Allocate an empty PGD. Raises SysError(ENOMEM)."""
-        self.frames = frames
-        self.pgd = frames.alloc_table()
+        super().__init__(frames, frames.alloc_table())
+        self.costs = MemoryCosts()
         self.tables = 1  # paging structures of all levels that belong to this tree
+        self.rss_anon = 0  # pages
+        self.rss_file = 0
+        self.unclaimed = 0  # PMD entries without PTE_W
 
-    # -- one address --------------------------------------------------------------------------------
+    # -- the gate -----------------------------------------------------------------------------------
 
-    def walk(self, address: int) -> list[Step]:
-        """The entries the CPU reads for `address`, top down, up to the first that ends the walk."""
-        steps: list[Step] = []
-        table = self.pgd
-        for level, shift in enumerate(_SHIFTS):
-            index = address >> shift & 511
-            entry = self.frames.ram.words[table << 9 | index]
-            steps.append(Step(level, table, table << 9 | index, entry))
-            if not entry & PTE_P or (entry & PTE_PS and level in (1, 2)):
-                break
-            table = (entry & PTE_ADDR) >> PAGE_SHIFT
-        return steps
+    def make_slot(self, address: int) -> int:
+        """Slot of the PTE for `address`, to be changed: claims its table, or allocates the tables that are missing.
 
-    def pmd_slot(self, address: int) -> int:
-        """Slot of the PMD entry for `address`, 0 if there is no PMD table."""
-        words = self.frames.ram.words
-        pud = words[self.pgd << 9 | address >> 39 & 511]
-        if not pud:
-            return 0
-        pmd = words[(pud & PTE_ADDR) >> 3 | address >> 30 & 511]
-        return (pmd & PTE_ADDR) >> 3 | address >> 21 & 511 if pmd else 0
-
-    def slot(self, address: int) -> int:
-        """Slot of the PTE for `address`, 0 if there is no PTE table."""
+        Raises SysError(ENOMEM) with the tree as it was.
+        """
         words = self.frames.ram.words
         entry = words[self.pgd << 9 | address >> 39 & 511]
         if entry:
             entry = words[(entry & PTE_ADDR) >> 3 | address >> 30 & 511]
             if entry:
-                entry = words[(entry & PTE_ADDR) >> 3 | address >> 21 & 511]
+                pmd_slot = (entry & PTE_ADDR) >> 3 | address >> 21 & 511
+                entry = words[pmd_slot]
                 if entry:
+                    if not entry & PTE_W:
+                        self._claim(np.array([pmd_slot]))
+                        entry = words[pmd_slot]
                     return (entry & PTE_ADDR) >> 3 | address >> 12 & 511
-        return 0
+        return self._grow(address)
 
-    def make_slot(self, address: int) -> int:
-        """Slot of the PTE for `address`, allocating the tables that are missing.
+    def claim(self, start: int, end: int) -> None:
+        """Claim every PTE table over [start, end): what exists there may be changed now.
 
-        This and `slot` are the only ways to a single PTE that is to be changed.
-        Raises SysError(ENOMEM) with the tree as it was.
+        Raises SysError(ENOMEM) with contents as they were; tables claimed before the failure stay claimed.
         """
-        return self.slot(address) or self._grow(address)
+        if self.unclaimed:
+            found: list[Slots] = []
+            for pmd, _base, first, last in self.upper(start, end):
+                row = self.frames.ram.tables[pmd, first:last]
+                found.append(np.flatnonzero(row & (_P | _W) == _P) + (pmd << 9 | first))
+            for slots in found:
+                self._claim(slots)
 
-    def _grow(self, address: int) -> int:
-        words = self.frames.ram.words
-        slot = self.pgd << 9 | address >> 39 & 511
-        missing = 3
-        for shift in (30, 21, 12):
-            if not words[slot]:
-                break
-            slot = (words[slot] & PTE_ADDR) >> 3 | address >> shift & 511
-            missing -= 1
-        new = self.frames.alloc_tables(missing).tolist()
-        for table, shift in zip(reversed(new), (30, 21, 12)[3 - missing :], strict=True):
-            words[slot] = table << PAGE_SHIFT | TABLE_BITS
-            slot = table << 9 | address >> shift & 511
-        self.tables += missing
-        return slot
+    def claim_edges(self, start: int, end: int) -> None:
+        """Claim what `zap` of [start, end) has to change in part. Raises as `claim`."""
+        if self.unclaimed:
+            _slots, _tables, lo, hi = self.whole_tables(start, end)
+            for r in self.edges(start, end, lo, hi):
+                if self.is_unclaimed(r.pmd_slot) and not self._goes_whole(r):
+                    self._claim(np.array([r.pmd_slot]))
 
-    # -- ranges -------------------------------------------------------------------------------------
+    def is_unclaimed(self, pmd_slot: int) -> bool:
+        """True if the table below this entry must be claimed before it is changed."""
+        return not self.frames.ram.words[pmd_slot] & PTE_W
 
-    def upper(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """PMD tables over [start, end): (PMD table pfn, its base address, first entry, last entry + 1)."""
-        ram = self.frames.ram
-        for top in range(start >> PGDIR_SHIFT, (end - 1 >> PGDIR_SHIFT) + 1):
-            pud = ram.words[self.pgd << 9 | top]
-            if not pud:
-                continue
-            row = ram.tables[pud >> PAGE_SHIFT & PFN_MASK]
-            lo = max(start >> PUD_SHIFT, top << 9) & 511
-            hi = min((end - 1 >> PUD_SHIFT) + 1, top + 1 << 9) - (top << 9)
-            for index in (np.flatnonzero(row[lo:hi]) + lo).tolist():
-                base = (top << 9 | index) << PUD_SHIFT
-                first = (start - base) >> PMD_SHIFT if start > base else 0
-                last = min(PTRS_PER_TABLE, (end - base + PMD_SIZE - 1) >> PMD_SHIFT)
-                yield int(row[index]) >> PAGE_SHIFT & PFN_MASK, base, first, last
-
-    def tables_in(self, start: int, end: int) -> Iterator[TableRange]:
-        """The PTE tables over [start, end), with the entries of each that lie in it."""
-        ram = self.frames.ram
-        for pmd, base, first, last in self.upper(start, end):
-            row = ram.tables[pmd]
-            for index in (np.flatnonzero(row[first:last]) + first).tolist():
-                va = base + (index << PMD_SHIFT)
-                lo = (start - va) >> PAGE_SHIFT if start > va else 0
-                hi = min(PTRS_PER_TABLE, (end - va) >> PAGE_SHIFT)
-                entry = int(row[index])
-                yield TableRange(pmd << 9 | index, (entry & PTE_ADDR) >> PAGE_SHIFT, va, lo, hi)
-
-    def whole_tables(self, start: int, end: int) -> tuple[NDArray[np.int64], Pfns, int, int]:
-        """PTE tables that lie in [start, end) as a whole.
-
-        Returns (their PMD slots, their pfns, lo, hi): arrays of equal length, and the 2 MiB aligned
-        part [lo, hi) they were looked for in. Edges outside [lo, hi) are the caller's.
-        """
-        lo, hi = start + PMD_SIZE - 1 & -PMD_SIZE, end & -PMD_SIZE
-        slots: list[NDArray[np.int64]] = []
-        entries: list[Entries] = []
-        for pmd, _base, first, last in self.upper(lo, hi) if lo < hi else ():
-            row = self.frames.ram.tables[pmd]
-            found = np.flatnonzero(row[first:last]) + first
-            slots.append(found + (pmd << 9))
-            entries.append(row[found])
-        if not slots:
-            empty = np.empty(0, np.int64)
-            return empty, empty, lo, max(lo, hi)
-        return np.concatenate(slots), frames_of(np.concatenate(entries)), lo, hi
-
-    def read(self, start: int, end: int) -> Entries:
-        """A copy of the PTEs of [start, end), 0 where there is no table. One word per page."""
-        out = np.zeros((end - start) >> PAGE_SHIFT, np.uint64)
-        for r in self.tables_in(start, end):
-            at = ((r.base - start) >> PAGE_SHIFT) + r.first
-            out[at : at + r.last - r.first] = self.frames.ram.tables[r.table, r.first : r.last]
-        return out
-
-    def write(self, start: int, entries: Entries) -> None:
-        """Store PTEs for the pages from `start`. Precondition: `make_range` for every non-zero entry."""
-        end = start + (len(entries) << PAGE_SHIFT)
-        for r in self.tables_in(start, end):
-            at = ((r.base - start) >> PAGE_SHIFT) + r.first
-            self.frames.ram.tables[r.table, r.first : r.last] = entries[at : at + r.last - r.first]
+    def _goes_whole(self, r: TableRange) -> bool:
+        """True if nothing is mapped inside the range, or nothing outside: to unmap it, letting go of T will do."""
+        row = self.frames.ram.tables[r.table]
+        inside, every = np.count_nonzero(row[r.first : r.last]), np.count_nonzero(row)
+        return not inside or inside == every
 
     def make_range(self, start: int, end: int) -> None:
-        """Allocate every PTE table over [start, end). All or SysError(ENOMEM) with no table of it left."""
+        """Claim or allocate every PTE table over [start, end).
+
+        All or SysError(ENOMEM) with no table of it left and contents as they were.
+        """
+        self.claim(start, end)
         bases = np.arange(start & -PMD_SIZE, end, PMD_SIZE, dtype=np.int64)
         made: list[int] = []
         try:
@@ -224,39 +121,213 @@ class PageTables:
                 self.free_empty(base)
             raise
 
+    def write(self, start: int, entries: Entries) -> None:
+        """Store PTEs for the pages from `start`. Precondition: `make_range`, or `claim` where there are only zeros."""
+        end = start + (len(entries) << PAGE_SHIFT)
+        for r in self.tables_in(start, end):
+            at = ((r.base - start) >> PAGE_SHIFT) + r.first
+            self.frames.ram.tables[r.table, r.first : r.last] = entries[at : at + r.last - r.first]
+
+    # -- new tables ---------------------------------------------------------------------------------
+
+    def _grow(self, address: int) -> int:
+        words = self.frames.ram.words
+        slot = self.pgd << 9 | address >> 39 & 511
+        missing = 3
+        for shift in (30, 21, 12):
+            if not words[slot]:
+                break
+            slot = (words[slot] & PTE_ADDR) >> 3 | address >> shift & 511
+            missing -= 1
+        new = self.frames.alloc_tables(missing).tolist()
+        for table, shift in zip(reversed(new), (30, 21, 12)[3 - missing :], strict=True):
+            words[slot] = table << PAGE_SHIFT | TABLE_BITS
+            slot = table << 9 | address >> shift & 511
+        self.frames.owner[new[0]] = self.pgd
+        self.tables += missing
+        self.costs.tables_allocated += 1
+        return slot
+
     def _fill_pmd(self, bases: NDArray[np.int64]) -> list[int]:
         """Allocate the missing PTE tables at these bases, all below one existing PMD table."""
         ram = self.frames.ram
         row = ram.tables[self.pmd_slot(int(bases[0])) >> 9]
-        index = bases >> PMD_SHIFT & 511
+        index = bases >> 21 & 511
         missing = row[index] == 0
         n = int(missing.sum())
         if n:
             tables = self.frames.alloc_tables(n)
             row[index[missing]] = tables.astype(np.uint64) << _TWELVE | np.uint64(TABLE_BITS)
-            self.tables += n
+            self.adopt(tables)
         return bases[missing].tolist()
 
-    def tree(self) -> "Tree":
-        """All tables of the address space, level by level. Costs a few numpy operations per level."""
-        tables = self.frames.ram.tables
-        level = np.array([self.pgd], dtype=np.int64)
-        links: list[Links] = []
-        base = np.zeros(1, np.int64)
-        for shift in (PGDIR_SHIFT, PUD_SHIFT, PMD_SHIFT):
-            rows, columns = np.nonzero(tables[level])
-            child = frames_of(tables[level[rows], columns])
-            base = base[rows] + (columns << shift)
-            links.append(Links(level, rows, columns, child, base))
-            level = child
-        return Tree(links[0], links[1], links[2])
+    def adopt(self, tables: Pfns) -> None:
+        """These new PTE tables belong to this tree."""
+        self.frames.owner[tables] = self.pgd
+        self.tables += len(tables)
+        self.costs.tables_allocated += len(tables)
 
-    # -- taking tables away -------------------------------------------------------------------------
+    # -- shared tables ------------------------------------------------------------------------------
 
-    def unlink(self, slots: NDArray[np.int64]) -> None:
-        """Clear these PMD entries. The caller owns the PTE tables now and frees them after the flush."""
-        self.frames.ram.tables.reshape(-1)[slots] = 0
-        self.tables -= len(slots)
+    def _claim(self, slots: Slots) -> None:
+        """Claim the tables below these PMD entries, which lack PTE_W."""
+        entries = self.frames.ram.tables.reshape(-1)[slots]
+        shared = self.frames.count[frames_of(entries)] > 1
+        if shared.any():
+            for i in range(0, len(slots), BATCH):
+                part = slice(i, i + BATCH)
+                self._break(slots[part][shared[part]])
+        if not shared.all():
+            self._reuse(slots[~shared])
+
+    def _break(self, slots: Slots) -> None:
+        """Replace the shared tables below these PMD entries by copies (Linux COW-PTE break_cow_pte).
+
+        Private pages lose W in both, every frame gains a reference, and each copy is complete before the entry points
+        at it (R4, F41). Raises SysError(ENOMEM) with nothing changed.
+        """
+        if not len(slots):
+            return
+        frames = self.frames
+        tables = frames.ram.tables
+        old = frames_of(tables.reshape(-1)[slots])
+        new = frames.alloc_tables(len(slots), zero=False)
+        block = tables[old]
+        present = mapped(block)
+        pfns = frames_of(block)
+        private = block & _W != 0
+        private &= frames.kind[pfns] & K_CACHE == 0
+        if private.any():
+            block[private] &= _NO_WRITE
+            tables[old] = block
+        tables[new] = block
+        frames.get_many(pfns[present & (pfns != frames.zero_page)])
+        self._part_with(old)
+        frames.count[old] -= 1
+        self.adopt(new)
+        self.count_pages(block, 1)
+        self._point_at(slots, new)
+        self.costs.tables_broken += len(slots)
+        self.costs.ptes_copied += int(np.count_nonzero(present))
+        if frames.cpu is not None:
+            frames.cpu.flush_tlb()
+
+    def _reuse(self, slots: Slots) -> None:
+        """Nobody else uses these tables any more: take them back, and over, as they are."""
+        tables = frames_of(self.frames.ram.tables.reshape(-1)[slots])
+        foreign = tables[self.frames.owner[tables] != self.pgd]
+        if len(foreign):
+            self.frames.owner[foreign] = self.pgd
+            self.tables += len(foreign)
+            self._count_tables(foreign, 1)
+        self._point_at(slots, tables)
+        self.costs.tables_reused += len(slots)
+
+    def _point_at(self, slots: Slots, tables: Pfns) -> None:
+        """Claimed PMD entries."""
+        values = tables.astype(np.uint64) << _TWELVE | np.uint64(TABLE_BITS)
+        self.frames.ram.tables.reshape(-1)[slots] = values
+        self.unclaimed -= len(slots)
+
+    def _part_with(self, tables: Pfns) -> None:
+        """Stop owning those of these shared tables that are ours; nobody owns them now (F33)."""
+        ours = tables[self.frames.owner[tables] == self.pgd]
+        if len(ours):
+            self._count_tables(ours, -1)
+            self.frames.owner[ours] = 0
+            self.tables -= len(ours)
+
+    def _count_tables(self, tables: Pfns, sign: int) -> None:
+        for i in range(0, len(tables), BATCH):
+            self.count_pages(self.frames.ram.tables[tables[i : i + BATCH]], sign)
+
+    def count_pages(self, entries: Entries, sign: int) -> None:
+        """Add the pages these PTEs map to the resident set, or take them off it (sign -1)."""
+        self._count_frames(self.counted(entries), sign)
+
+    def counted(self, entries: Entries) -> Pfns:
+        """The frames that these PTEs map and that are counted: all but the zero page."""
+        pfns = frames_of(entries[mapped(entries)])
+        return pfns[pfns != self.frames.zero_page]
+
+    def _count_frames(self, pfns: Pfns, sign: int) -> None:
+        cached = int(np.count_nonzero(self.frames.kind[pfns] & K_CACHE))
+        self.rss_file += sign * cached
+        self.rss_anon += sign * (len(pfns) - cached)
+
+    # -- taking away --------------------------------------------------------------------------------
+
+    def edges(self, start: int, end: int, lo: int, hi: int) -> Iterator[TableRange]:
+        """The table parts of [start, end) outside the whole tables [lo, hi)."""
+        if lo >= hi:
+            yield from self.tables_in(start, end)
+            return
+        yield from self.tables_in(start, lo)
+        yield from self.tables_in(hi, end)
+
+    def zap(self, start: int, end: int, tlb: Gather, unlink: bool) -> None:
+        """Unmap every page of [start, end). With `unlink` the PTE tables that lie inside go as well.
+
+        Precondition: `claim_edges`. A shared table that goes whole is let go of: its other users keep its pages (F50).
+        Linux unmap_page_range. Frames and tables are freed when `tlb` has flushed.
+        """
+        slots, whole, lo, hi = self.whole_tables(start, end)
+        if len(whole):
+            self._zap_whole(slots, tlb, unlink)
+        for r in self.edges(start, end, lo, hi):
+            row = self.frames.ram.tables[r.table, r.first : r.last]
+            if not self.is_unclaimed(r.pmd_slot):
+                tlb.stale()
+                self.drop_entries(row, tlb)
+                row[:] = 0
+            elif row.any():
+                self._zap_whole(np.array([r.pmd_slot]), tlb, unlink)
+
+    def _zap_whole(self, slots: Slots, tlb: Gather, unlink: bool) -> None:
+        """Unmap all pages of the PTE tables below these PMD entries; shared tables are always unlinked."""
+        flat = self.frames.ram.tables.reshape(-1)
+        tlb.stale()
+        gone = np.ones(len(slots), np.bool_)
+        if not unlink:
+            gone = flat[slots] & _W == 0
+            kept = frames_of(flat[slots[~gone]])
+            self._drop_tables(kept, tlb)
+            self.frames.ram.tables[kept] = 0
+        leaving = slots[gone]
+        if len(leaving):
+            self.unclaimed -= int(np.count_nonzero(flat[leaving] & _W == 0))
+            self.drop_tables(frames_of(flat[leaving]), tlb)
+            flat[leaving] = 0
+
+    def drop_tables(self, tables: Pfns, tlb: Gather) -> None:
+        """Give up these PTE tables, and the pages of those that nobody else uses.
+
+        Clearing the PMD entries and `tlb.stale()` are the caller's.
+        """
+        shared = self.frames.count[tables] > 1
+        ours = self.frames.owner[tables] == self.pgd
+        self._part_with(tables[shared & ours])
+        self._drop_tables(tables[~shared & ours], tlb)
+        self.tables -= int(np.count_nonzero(~shared & ours))
+        orphans = tables[~shared & ~ours]
+        for i in range(0, len(orphans), BATCH):
+            tlb.release(self.counted(self.frames.ram.tables[orphans[i : i + BATCH]]))
+        tlb.release(tables)
+
+    def _drop_tables(self, tables: Pfns, tlb: Gather) -> None:
+        """`drop_entries` for all entries of these tables, which nobody shares and we own."""
+        for i in range(0, len(tables), BATCH):
+            self.drop_entries(self.frames.ram.tables[tables[i : i + BATCH]].reshape(-1), tlb)
+
+    def drop_entries(self, entries: Entries, tlb: Gather) -> None:
+        """Give up the frames that these PTEs of tables we own map.
+
+        Clearing the PTEs and `tlb.stale()` are the caller's.
+        """
+        pfns = self.counted(entries)
+        if len(pfns):
+            tlb.release(pfns)
+            self._count_frames(pfns, -1)
 
     def detach_empty(self, address: int) -> list[int]:
         """Unlink the PTE table over `address` if it is empty, and the tables above that become empty.
@@ -272,7 +343,12 @@ class PageTables:
             if tables[child].any():
                 break
             words[step.slot] = 0
-            self.tables -= 1
+            if not step.entry & PTE_W:
+                self.unclaimed -= 1
+            if step.level < 2 or self.frames.owner[child] == self.pgd:
+                self.tables -= 1
+                if self.frames.counts[child] > 1:
+                    self.frames.owner[child] = 0
             gone.append(child)
         return gone
 
@@ -284,35 +360,10 @@ class PageTables:
     def detach_range(self, start: int, end: int) -> list[int]:
         """After everything in [start, end) was unmapped: unlink what tables over it are empty now.
 
-        PTE tables that lie in the range as a whole must be gone already (`unlink`), so only the two at
+        PTE tables that lie in the range as a whole must be gone already, so only the two at
         its ends are looked at, and every table above. Linux free_pgtables. Returns the pfns.
         """
         gone = self.detach_empty(start) + self.detach_empty(end - 1)
         for _pmd, base, _first, _last in list(self.upper(start, end)):
             gone += self.detach_empty(base if base >= start else start)
         return gone
-
-
-class Links(NamedTuple):
-    """The entries of one level that point at tables of the next, as parallel arrays (but `parents`).
-
-    Entry `column[i]` of table `parents[row[i]]` points at table `child[i]`, which serves addresses from `base[i]`.
-    """
-
-    parents: Pfns
-    row: NDArray[np.int64]
-    column: NDArray[np.int64]
-    child: Pfns
-    base: NDArray[np.int64]
-
-
-class Tree(NamedTuple):
-    """PGD -> PUD tables -> PMD tables -> PTE tables."""
-
-    pud: Links
-    pmd: Links
-    pte: Links
-
-    def table_count(self) -> int:
-        """Paging structures in the tree, the PGD included."""
-        return 1 + sum(len(links.child) for links in self)

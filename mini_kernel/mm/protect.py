@@ -3,9 +3,19 @@
 from mini_kernel.errors import SysError
 from mini_kernel.mm import alias, fault
 from mini_kernel.mm.mm import Mm
-from mini_kernel.mm.pgtable import PTE_PROTNONE
 from mini_kernel.mm.tlb import Gather
-from mini_kernel.mm.vma import VM_ACCESS, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE, Vma
+from mini_kernel.mm.vma import (
+    VM_ACCESS,
+    VM_EXEC,
+    VM_GROWSDOWN,
+    VM_LOCKED,
+    VM_MAYWRITE,
+    VM_SFORK,
+    VM_SHARED,
+    VM_WRITE,
+    Vma,
+)
+from mini_kernel.mm.walk import PTE_PROTNONE
 from mini_kernel.uapi.errno import EACCES, EINVAL, ENOMEM
 from mini_kernel.uapi.mman import PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_A, PTE_ADDR, PTE_D, PTE_W, TASK_SIZE, page_up
@@ -54,8 +64,13 @@ def _protect(mm: Mm, start: int, end: int, rights: int) -> None:
             raise SysError(EACCES)
         stop = min(end, vma.end)
         flags = vma.flags & ~VM_ACCESS | rights
+        if vma.flags & VM_SFORK and not rights & VM_WRITE:
+            flags &= ~VM_MAYWRITE  # who gives up writing to a region does so for good (S4)
         if flags != vma.flags:
             _check_data_limit(mm, vma, flags, stop - at)
+            mm.pt.claim(at, stop)
+            if flags & VM_EXEC and vma.file is not None and alias.is_written_elsewhere(vma.file.cache, vma):
+                alias.prepare_for_code(vma.file.cache, vma)
             fill = vma.flags & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED and flags & VM_WRITE
             for part in mm.isolate(at, stop):
                 with mm.gather() as tlb:

@@ -117,6 +117,7 @@ def _move(mm: Mm, vma: Vma, old: int, old_length: int, new: int, new_length: int
     """Move PTEs and VMA from [old, old + old_length) to `new` (Linux move_vma); `keep` leaves the old VMA, empty."""
     if len(mm.vmas) > MAX_MAP_COUNT - _SPARE_MAPS:
         raise SysError(ENOMEM)
+    mm.pt.claim(old, old + old_length)
     entries = mm.pt.read(old, old + old_length)
     occupied = entries.nonzero()[0]
     if len(occupied):

@@ -34,7 +34,8 @@ class Gather:
         self._pages.append(pfns)
 
     def release_table(self, pfn: int) -> None:
-        """Drop one reference of a paging structure once the flush is done. `stale` must be said as well."""
+        """Drop one reference of a paging structure once the flush is done, which it always needs."""
+        self._stale = True
         self._tables.append(pfn)
 
     def __exit__(self, *exc: object) -> None:

@@ -24,11 +24,13 @@ VM_NORESERVE: Final = 0x200000
 VM_WIPEONFORK: Final = 0x2000000
 VM_SOFTDIRTY: Final = 0x8000000
 VM_SFORK: Final = 0x8000000000
+VM_ATTACHED: Final = 0x20000000000  # not in Linux: its areas are counted (System V shared memory), so none vanishes
+VM_SFORK_KEEP: Final = 0x10000000000  # the region survives execve(2)
 
 VM_ACCESS: Final = VM_READ | VM_WRITE | VM_EXEC
 VM_MAY: Final = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 #: Two areas may merge only if these flags agree; all do.
-VM_NEVER_MERGE: Final = VM_SFORK
+VM_NEVER_MERGE: Final = VM_SFORK | VM_ATTACHED
 
 PROT_ANY: Final = PROT_READ | PROT_WRITE | PROT_EXEC
 

@@ -8,6 +8,7 @@ from mini_kernel.clock import NS_PER_BLOCK
 from mini_kernel.errors import SysError
 from mini_kernel.ledger import Ledger
 from mini_kernel.mm import uaccess
+from mini_kernel.mm.odf import odfork_mm
 from mini_kernel.syscalls.table import s32, syscall, u32
 from mini_kernel.task import Process, SigInfo, Task
 from mini_kernel.uapi import structs
@@ -34,11 +35,13 @@ from mini_kernel.uapi.numbers import (
     SYS_getppid,
     SYS_getsid,
     SYS_gettid,
+    SYS_odfork,
     SYS_sched_yield,
     SYS_set_robust_list,
     SYS_set_tid_address,
     SYS_setpgid,
     SYS_setsid,
+    SYS_sfork,
     SYS_vfork,
     SYS_wait4,
     SYS_waitid,
@@ -88,6 +91,18 @@ def _clone(k: "Kernel", t: Task, flags: int, exit_signal: int, *details: int) ->
 def sys_fork(k: "Kernel", t: Task) -> int:
     """fork(2)."""
     return process.clone(k, t, 0, SIGCHLD).tid
+
+
+@syscall(SYS_odfork)
+def sys_odfork(k: "Kernel", t: Task) -> int:
+    """fork(2) by on-demand fork, this once, whatever the process's own policy is. Not in Linux."""
+    return process.clone(k, t, 0, SIGCHLD, memory=odfork_mm, memory_kind="odf").tid
+
+
+@syscall(SYS_sfork)
+def sys_sfork(k: "Kernel", t: Task, length: int, flags: int, addr: int) -> int:
+    """fork(2) with `length` bytes at *addr shared by parent and child; `flags` say who may write. Not in Linux."""
+    return process.sfork(k, t, length, u32(flags), addr).tid
 
 
 @syscall(SYS_vfork)

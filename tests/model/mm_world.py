@@ -11,7 +11,7 @@ from mm_harness import LOCK_LIMIT, Harness
 from mm_helpers import PAGE
 from mm_space import HEAP, LOCK, Page, Space, Store
 
-from mini_kernel.mm import advise, fork, mmap, protect, remap
+from mini_kernel.mm import advise, fork, mmap, odf, protect, remap, teardown
 from mini_kernel.mm.check import check
 from mini_kernel.mm.vma import (
     VM_ACCESS,
@@ -28,6 +28,9 @@ from mini_kernel.mm.vma import (
 )
 from mini_kernel.uapi import mman
 from mini_kernel.uapi.errno import EACCES, EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM
+
+
+POLICIES = {"classic": fork.fork_mm, "odf": odf.odfork_mm}
 
 
 class World(Harness):
@@ -312,8 +315,8 @@ class World(Harness):
 
     # -- processes ------------------------------------------------------------------------------------
 
-    def fork(self, s: Space) -> None:
-        child = Space(fork.fork_mm(s.mm))
+    def fork(self, s: Space, policy: str = "classic") -> None:
+        child = Space(POLICIES[policy](s.mm))
         child.brk = s.brk
         for n, page in s.pages.items():
             if not page.flags & VM_DONTCOPY:
@@ -327,7 +330,7 @@ class World(Harness):
         self.spaces.remove(s)
         self.tlb.pop(id(s.mm), None)  # the CPU has another CR3 by now
         self._note_tlb_frames()
-        fork.destroy(s.mm)
+        teardown.destroy(s.mm)
         assert s.mm.rss == 0
         assert s.mm.pt.tables == 0
 

@@ -40,6 +40,7 @@ ALPHABET: dict[str, Operation] = {
     "hide from child": lambda w, s: w.madvise(s, EDGE, 1, mman.MADV_DONTFORK),
     "wipe in child": lambda w, s: w.madvise(s, EDGE, 1, mman.MADV_WIPEONFORK),
     "fork": lambda w, s: w.fork(s) if len(w.spaces) < 3 else None,
+    "odfork": lambda w, s: w.fork(s, "odf") if len(w.spaces) < 3 else None,
     "first exits": lambda w, s: w.exit(w.spaces[0]) if len(w.spaces) > 1 else None,
 }
 

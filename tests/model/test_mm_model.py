@@ -183,10 +183,10 @@ class MemoryMachine(RuleBasedStateMachine):
     def truncate(self, file: int, pages: int, rest: int) -> None:
         self.world.truncate(file, pages * PAGE + rest)
 
-    @operation(k=SPACE)
-    def fork(self, k: int) -> None:
+    @operation(k=SPACE, policy=["odf", "odf", "classic"])
+    def fork(self, k: int, policy: str) -> None:
         if len(self.world.spaces) < 4:
-            self.world.fork(self.space(k))
+            self.world.fork(self.space(k), policy)
 
     @operation(k=SPACE)
     def exit(self, k: int) -> None:

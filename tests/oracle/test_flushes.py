@@ -24,7 +24,7 @@ RESTORE = ("kernel.py", "restore", "flush_code")
 KERNEL = Path(mini_kernel.__file__).parent
 REQUESTS = ("flush_tlb", "flush_code", "stale")
 #: Not a place of its own: it passes on what `stale` asked for. Destroying an address space flushes nothing.
-NOT_A_SITE = {("mm/tlb.py", "__exit__", "flush_tlb"), ("mm/fork.py", "destroy", "stale")}
+NOT_A_SITE = {("mm/tlb.py", "__exit__", "flush_tlb"), ("mm/teardown.py", "destroy", "stale")}
 
 # Helpers for all scenarios. r12 is the page, r13 a second one. `bad` exits with 1, `good` with 0.
 COMMON = """

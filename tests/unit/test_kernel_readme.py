@@ -6,7 +6,7 @@ from fakes import new_mm
 
 from mini_kernel.mm import fault, fork, mmap
 from mini_kernel.mm.mm import Mm
-from mini_kernel.mm.pgtable import LEVEL_NAMES
+from mini_kernel.mm.walk import LEVEL_NAMES
 from mini_kernel.uapi.mman import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from mini_kernel.x86 import PF_USER, PF_WRITE, PTE_A, PTE_ADDR, PTE_D, PTE_NX, PTE_P, PTE_U, PTE_W
 

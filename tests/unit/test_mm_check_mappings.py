@@ -21,7 +21,7 @@ from mm_helpers import (
 )
 
 from mini_kernel.errors import KernelBug
-from mini_kernel.mm import advise, fault, fork, mmap, protect, remap, uaccess
+from mini_kernel.mm import advise, fault, fork, mmap, protect, remap, teardown, uaccess
 from mini_kernel.mm.mm import MMAP_BASE
 from mini_kernel.uapi import mman
 from mini_kernel.uapi.errno import EFAULT
@@ -307,7 +307,7 @@ def test_mremap_of_length_zero_shows_shared_memory_twice() -> None:
     assert fault.handle(mm, at(4), READ) == "file"
     frames.check_mappings(mm, (0, "a", "rw"), (4, "a", "rw"))
     check_all(mm)
-    fork.destroy(mm)
+    teardown.destroy(mm)
     assert mm.frames.used().tolist() == [mm.frames.zero_page]
 
 
@@ -338,10 +338,10 @@ def test_fork_copies_every_table_and_exit_frees_it() -> None:
     assert child.pt.tables == mm.pt.tables == mm.frames.in_use - before
     assert mapping_of(child) == mapping_of(mm)
     check_all(mm, child)
-    fork.destroy(mm)
+    teardown.destroy(mm)
     check_all(child)
     assert uaccess.read(child, at(1029), 4) == bytes(4)
-    fork.destroy(child)
+    teardown.destroy(child)
     assert child.frames.used().tolist() == [child.frames.zero_page]
 
 

@@ -8,7 +8,7 @@ import pytest
 from mm_helpers import EDGE, PAGE, PRIVATE, RW, SHARED, FakeFile, check_all, new_frames, new_mm, state_of
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm import advise, fault, fork, mmap, protect, remap, uaccess
+from mini_kernel.mm import advise, fault, fork, mmap, protect, remap, teardown, uaccess
 from mini_kernel.mm.frame import K_CACHE
 from mini_kernel.mm.mm import Mm
 from mini_kernel.uapi import mman
@@ -235,7 +235,7 @@ def _state(case: Case) -> dict[str, Any]:
 
 def _check_nothing_leaked(case: Case) -> None:
     for mm in case.mms:
-        fork.destroy(mm)
+        teardown.destroy(mm)
     for file in case.files:
         file.cache.drop()
     frames = case.mms[0].frames

@@ -39,8 +39,13 @@ class Unmapper:
 
     def __init__(self) -> None:
         self.told: list[tuple[int, int, bool]] = []
+        self.prepared: list[tuple[int, int]] = []
+
+    def prepare_unmap(self, first: int, last: int) -> None:
+        self.prepared.append((first, last))
 
     def unmap_pages(self, first: int, last: int, copies: bool = True) -> None:
+        assert self.prepared[-1] == (first, last)
         self.told.append((first, last, copies))
 
 

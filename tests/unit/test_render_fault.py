@@ -5,7 +5,7 @@ from emu.asm import Image, Line, Section
 from emu.program import Program
 from emu.render.fault import fault_report
 from emu.render.symbols import Symbols
-from mini_kernel.mm.pgtable import Step
+from mini_kernel.mm.walk import Step
 from mini_kernel.observe import AreaInfo, FaultRecord, Sharer
 from mini_kernel.uapi.signal import FPE_INTDIV, SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, SIGFPE, SIGSEGV
 from mini_kernel.x86 import PF_INSTR, PF_PROT, PF_USER, PF_WRITE, PTE_NX, RCX, RIP, VEC_DE, VEC_GP, VEC_PF

@@ -17,7 +17,9 @@ def stats(processes: int = 1) -> dict[str, Any]:
     ledger.forks["classic"] += 2
     ledger.fork_us.update({"classic": 1234})
     ledger.blocks, ledger.context_switches = 1_000_000, 7
-    ledger.tables_allocated, ledger.ptes_copied = 14, 30
+    memory = ledger.memory
+    memory.tables_allocated, memory.tables_shared, memory.tables_broken, memory.tables_reused = 14, 9, 2, 1
+    memory.ptes_copied, memory.pages_copied = 1030, 5
     entry = {"pid": 1, "name": "a.asm", **ledger.as_dict()}
     return {
         "total": ledger.as_dict(),
@@ -39,8 +41,8 @@ ledger
   unknown calls     1: rseq 1
   page faults       42: demand_zero 40, cow_copy 2
   forks             2: classic 2 (1,234.0 us)
-  paging tables     14 allocated by forks
-  PTEs              30 copied by forks
+  PTE tables        14 allocated, 9 shared, 2 broken, 1 reused
+  copied            1,030 PTEs, 5 pages
   signals           1: SIGSEGV 1
   frames            90 allocated, 8 in use, peak 60, of 1,048,576
   TLB flushes       12; of translated code 3

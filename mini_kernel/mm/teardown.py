@@ -1,0 +1,29 @@
+"""The end of an address space (Linux exit_mmap)."""
+
+import numpy as np
+
+from mini_kernel.mm.mm import Mm
+from mini_kernel.mm.pgtable import BATCH
+from mini_kernel.mm.tlb import Gather
+
+
+def destroy(mm: Mm) -> None:
+    """Free an address space that no task uses: pages, tables, file references.
+
+    Tables that others share stay theirs, without an owner if they were ours (F70, F81). Cannot fail, and needs no
+    flush: it will never be loaded again, and loading another drops every translation.
+    """
+    frames = mm.frames
+    tree = mm.pt.tree()
+    tables = tree.pte.child
+    shared = frames.count[tables] > 1
+    orphaned = tables[shared]
+    frames.owner[orphaned[frames.owner[orphaned] == mm.pt.pgd]] = 0
+    ours = tables[~shared]
+    with Gather(None, frames) as tlb:
+        tlb.stale()
+        for i in range(0, len(ours), BATCH):
+            tlb.release(mm.pt.counted(frames.ram.tables[ours[i : i + BATCH]]))
+        tlb.release(np.concatenate([[mm.pt.pgd], *(links.child for links in tree)]))
+        mm.remove(list(mm.vmas))
+    mm.pt.tables = mm.pt.rss_anon = mm.pt.rss_file = mm.pt.unclaimed = 0

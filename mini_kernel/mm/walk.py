@@ -1,0 +1,213 @@
+"""Reading the four-level paging structures of one address space, in guest RAM, as the CPU walks them.
+
+Names are Linux's: a PGD entry points at a PUD table, that at a PMD table, that at a *PTE table*, whose 512
+entries map 4 KiB each (SDM vol. 3A 4.5). A table is a frame; entry i of table t is word `t * 512 + i` of RAM,
+and such a word index ("slot") is how one entry is named here.
+
+An entry that maps a frame has PTE_P, or, when its VMA allows no access at all, PTE_PROTNONE with PTE_P clear: the
+CPU faults and the frame stays known (Linux _PAGE_PROTNONE). "Mapped" means either.
+
+Nothing here changes an entry: that is pgtable.py's.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mini_kernel.mm.frame import FrameAllocator, Pfns
+from mini_kernel.x86 import (
+    PAGE_SHIFT,
+    PGDIR_SHIFT,
+    PMD_SHIFT,
+    PMD_SIZE,
+    PTE_ADDR,
+    PTE_G,
+    PTE_P,
+    PTE_PS,
+    PTRS_PER_TABLE,
+    PUD_SHIFT,
+)
+
+PTE_PROTNONE: Final = PTE_G  # software meaning while PTE_P is clear
+MAPPED: Final = PTE_P | PTE_PROTNONE
+PFN_MASK: Final = PTE_ADDR >> PAGE_SHIFT
+LEVEL_NAMES: Final = ("PGD", "PUD", "PMD", "PTE")
+_SHIFTS: Final = (39, 30, 21, 12)
+
+Entries = NDArray[np.uint64]
+_ADDR = np.uint64(PTE_ADDR)
+_MAPPED = np.uint64(MAPPED)
+_P = np.uint64(PTE_P)
+_TWELVE = np.uint64(PAGE_SHIFT)
+
+
+class Step(NamedTuple):
+    """One level of a walk."""
+
+    level: int  # 0 PGD .. 3 PTE
+    table: int  # pfn of the table
+    slot: int  # the entry, as a word index of RAM
+    entry: int  # its value
+
+
+class TableRange(NamedTuple):
+    """A PTE table and the entries [first, last) of it that a range of addresses covers."""
+
+    pmd_slot: int
+    table: int
+    base: int  # address that entry 0 maps
+    first: int
+    last: int
+
+
+def frames_of(entries: Entries) -> Pfns:
+    """The frame numbers in leaf entries."""
+    return ((entries & _ADDR) >> _TWELVE).astype(np.int64)
+
+
+def mapped(entries: Entries) -> NDArray[np.bool_]:
+    """Which entries map a frame (PROT_NONE ones too)."""
+    return (entries & _MAPPED) != 0
+
+
+class Walker:
+    """The tree under one CR3, to look at."""
+
+    def __init__(self, frames: FrameAllocator, pgd: int) -> None:
+        self.frames = frames
+        self.pgd = pgd
+
+    # -- one address --------------------------------------------------------------------------------
+
+    def walk(self, address: int) -> list[Step]:
+        """The entries the CPU reads for `address`, top down, up to the first that ends the walk."""
+        steps: list[Step] = []
+        table = self.pgd
+        for level, shift in enumerate(_SHIFTS):
+            index = address >> shift & 511
+            entry = self.frames.ram.words[table << 9 | index]
+            steps.append(Step(level, table, table << 9 | index, entry))
+            if not entry & PTE_P or (entry & PTE_PS and level in (1, 2)):
+                break
+            table = (entry & PTE_ADDR) >> PAGE_SHIFT
+        return steps
+
+    def pmd_slot(self, address: int) -> int:
+        """Slot of the PMD entry for `address`, 0 if there is no PMD table."""
+        words = self.frames.ram.words
+        pud = words[self.pgd << 9 | address >> 39 & 511]
+        if not pud:
+            return 0
+        pmd = words[(pud & PTE_ADDR) >> 3 | address >> 30 & 511]
+        return (pmd & PTE_ADDR) >> 3 | address >> 21 & 511 if pmd else 0
+
+    def slot(self, address: int) -> int:
+        """Slot of the PTE for `address`, 0 if there is no PTE table."""
+        words = self.frames.ram.words
+        entry = words[self.pgd << 9 | address >> 39 & 511]
+        if entry:
+            entry = words[(entry & PTE_ADDR) >> 3 | address >> 30 & 511]
+            if entry:
+                entry = words[(entry & PTE_ADDR) >> 3 | address >> 21 & 511]
+                if entry:
+                    return (entry & PTE_ADDR) >> 3 | address >> 12 & 511
+        return 0
+
+    # -- ranges -------------------------------------------------------------------------------------
+
+    def upper(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        """PMD tables over [start, end): (PMD table pfn, its base address, first entry, last entry + 1)."""
+        ram = self.frames.ram
+        for top in range(start >> PGDIR_SHIFT, (end - 1 >> PGDIR_SHIFT) + 1):
+            pud = ram.words[self.pgd << 9 | top]
+            if not pud:
+                continue
+            row = ram.tables[pud >> PAGE_SHIFT & PFN_MASK]
+            lo = max(start >> PUD_SHIFT, top << 9) & 511
+            hi = min((end - 1 >> PUD_SHIFT) + 1, top + 1 << 9) - (top << 9)
+            for index in (np.flatnonzero(row[lo:hi]) + lo).tolist():
+                base = (top << 9 | index) << PUD_SHIFT
+                first = (start - base) >> PMD_SHIFT if start > base else 0
+                last = min(PTRS_PER_TABLE, (end - base + PMD_SIZE - 1) >> PMD_SHIFT)
+                yield int(row[index]) >> PAGE_SHIFT & PFN_MASK, base, first, last
+
+    def tables_in(self, start: int, end: int) -> Iterator[TableRange]:
+        """The PTE tables over [start, end), with the entries of each that lie in it."""
+        ram = self.frames.ram
+        for pmd, base, first, last in self.upper(start, end):
+            row = ram.tables[pmd]
+            for index in (np.flatnonzero(row[first:last]) + first).tolist():
+                va = base + (index << PMD_SHIFT)
+                lo = (start - va) >> PAGE_SHIFT if start > va else 0
+                hi = min(PTRS_PER_TABLE, (end - va) >> PAGE_SHIFT)
+                entry = int(row[index])
+                yield TableRange(pmd << 9 | index, (entry & PTE_ADDR) >> PAGE_SHIFT, va, lo, hi)
+
+    def whole_tables(self, start: int, end: int) -> tuple[NDArray[np.int64], Pfns, int, int]:
+        """PTE tables that lie in [start, end) as a whole.
+
+        Returns (their PMD slots, their pfns, lo, hi): arrays of equal length, and the 2 MiB aligned
+        part [lo, hi) they were looked for in. Edges outside [lo, hi) are the caller's.
+        """
+        lo, hi = start + PMD_SIZE - 1 & -PMD_SIZE, end & -PMD_SIZE
+        slots: list[NDArray[np.int64]] = []
+        entries: list[Entries] = []
+        for pmd, _base, first, last in self.upper(lo, hi) if lo < hi else ():
+            row = self.frames.ram.tables[pmd]
+            found = np.flatnonzero(row[first:last]) + first
+            slots.append(found + (pmd << 9))
+            entries.append(row[found])
+        if not slots:
+            empty = np.empty(0, np.int64)
+            return empty, empty, lo, max(lo, hi)
+        return np.concatenate(slots), frames_of(np.concatenate(entries)), lo, hi
+
+    def read(self, start: int, end: int) -> Entries:
+        """A copy of the PTEs of [start, end), 0 where there is no table. One word per page."""
+        out = np.zeros((end - start) >> PAGE_SHIFT, np.uint64)
+        for r in self.tables_in(start, end):
+            at = ((r.base - start) >> PAGE_SHIFT) + r.first
+            out[at : at + r.last - r.first] = self.frames.ram.tables[r.table, r.first : r.last]
+        return out
+
+    def tree(self) -> "Tree":
+        """All tables of the address space, level by level. Costs a few numpy operations per level."""
+        pud, pmd = self.upper_levels()
+        return Tree(pud, pmd, self._links(pmd.child, pmd.base, PMD_SHIFT))
+
+    def upper_levels(self) -> "tuple[Links, Links]":
+        """The links from the PGD to the PUD tables, and from those to the PMD tables."""
+        pud = self._links(np.array([self.pgd]), np.zeros(1, np.int64), PGDIR_SHIFT)
+        return pud, self._links(pud.child, pud.base, PUD_SHIFT)
+
+    def _links(self, parents: Pfns, bases: NDArray[np.int64], shift: int) -> "Links":
+        rows, columns = np.nonzero(self.frames.ram.tables[parents])
+        child = frames_of(self.frames.ram.tables[parents[rows], columns])
+        return Links(parents, rows, columns, child, bases[rows] + (columns << shift))
+
+
+class Links(NamedTuple):
+    """The entries of one level that point at tables of the next, as parallel arrays (but `parents`).
+
+    Entry `column[i]` of table `parents[row[i]]` points at table `child[i]`, which serves addresses from `base[i]`.
+    """
+
+    parents: Pfns
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    child: Pfns
+    base: NDArray[np.int64]
+
+
+class Tree(NamedTuple):
+    """PGD -> PUD tables -> PMD tables -> PTE tables."""
+
+    pud: Links
+    pmd: Links
+    pte: Links
+
+    def table_count(self) -> int:
+        """Paging structures in the tree, the PGD included."""
+        return 1 + sum(len(links.child) for links in self)
