@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from mini_kernel.mm.walk import LEVEL_NAMES, PTE_PROTNONE, Step
 from mini_kernel.mm.vma import VM_EXEC, VM_GROWSDOWN, VM_READ, VM_SHARED, VM_WRITE
+from mini_kernel.mm.walk import LEVEL_NAMES, PTE_PROTNONE, Step
 from mini_kernel.uapi import signal as signals
 from mini_kernel.uapi import signal_names
 from mini_kernel.x86 import (
@@ -30,6 +30,7 @@ from mini_kernel.x86 import (
     PTE_PCD,
     PTE_PS,
     PTE_PWT,
+    PTE_SOFT_DIRTY,
     PTE_U,
     PTE_W,
     VEC_AC,
@@ -69,6 +70,7 @@ _ENTRY_BITS: Final = (
     (PTE_U, "user"),
     (PTE_A, "accessed"),
     (PTE_D, "dirty"),
+    (PTE_SOFT_DIRTY, "soft-dirty"),
     (PTE_PS, "page size"),
     (PTE_G, "global"),
     (PTE_PWT, "write-through"),

@@ -36,10 +36,12 @@ from mini_kernel.x86 import (
     PTE_ADDR,
     PTE_D,
     PTE_P,
+    PTE_SOFT_DIRTY,
     PTE_W,
 )
 
 _NO_WRITE: Final = ~PTE_W
+_DIRTY: Final = PTE_D | PTE_SOFT_DIRTY
 
 #: What a fault can turn out to be, as the ledger names it.
 FAULT_CLASSES: Final = (
@@ -152,7 +154,7 @@ def _demand_zero(mm: Mm, vma: Vma, address: int) -> str:
     bits = vma.page_bits
     if vma.flags & VM_EXEC:
         frames.kinds[pfn] |= K_CODE
-    frames.ram.words[slot] = pfn << PAGE_SHIFT | bits | PTE_D
+    frames.ram.words[slot] = pfn << PAGE_SHIFT | bits | _DIRTY
     mm.pt.rss_anon += 1
     return "demand_zero"
 
@@ -184,7 +186,9 @@ def _file(mm: Mm, vma: Vma, address: int, error: int) -> str:
             return "file"
         bits &= _NO_WRITE
     elif error & PF_WRITE:
-        bits |= PTE_D
+        bits |= _DIRTY
+    elif vma.soft_clean:
+        bits &= _NO_WRITE  # the first write has to be noted
     slot = mm.pt.make_slot(address)
     if (vma.flags & VM_EXEC or frames.kinds[source] & K_CODE) and len(cache.mappings) > 1:
         bits = _settle_aliases(cache, vma, index, bits)
@@ -216,7 +220,7 @@ def _install_new_copy(mm: Mm, vma: Vma, address: int, source: int) -> None:
     except SysError:
         mm.frames.put(pfn)
         raise
-    mm.frames.ram.words[slot] = pfn << PAGE_SHIFT | vma.page_bits | PTE_D
+    mm.frames.ram.words[slot] = pfn << PAGE_SHIFT | vma.page_bits | _DIRTY
     mm.pt.rss_anon += 1
 
 
@@ -240,23 +244,23 @@ def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> s
     if vma.flags & VM_SHARED:
         if frames.kinds[(entry & PTE_ADDR) >> PAGE_SHIFT] & K_CODE and vma.file is not None:
             alias.claim_for_writing(vma.file.cache, vma, vma.index_of(address))
-        frames.ram.words[slot] = entry | PTE_W | PTE_D | PTE_A
+        frames.ram.words[slot] = entry | PTE_W | _DIRTY | PTE_A
         return "shared_write"
     pfn = (entry & PTE_ADDR) >> PAGE_SHIFT
     if pfn == frames.zero_page:
         new = frames.alloc()
         if vma.flags & VM_EXEC:
             frames.kinds[new] |= K_CODE
-        frames.ram.words[slot] = new << PAGE_SHIFT | vma.page_bits | PTE_D
+        frames.ram.words[slot] = new << PAGE_SHIFT | vma.page_bits | _DIRTY
         mm.cpu.flush_tlb()
         mm.pt.rss_anon += 1
         return "cow_copy"
     cached = frames.kinds[pfn] & K_CACHE
     if frames.counts[pfn] - frames.pins.get(pfn, 0) == 1 and not cached:  # pins do not make it anybody else's
-        frames.ram.words[slot] = entry | PTE_W | PTE_D | PTE_A
+        frames.ram.words[slot] = entry | PTE_W | _DIRTY | PTE_A
         return "cow_reuse"
     new = _copy(mm, vma, pfn)
-    frames.ram.words[slot] = new << PAGE_SHIFT | vma.page_bits | PTE_D
+    frames.ram.words[slot] = new << PAGE_SHIFT | vma.page_bits | _DIRTY
     mm.cpu.flush_tlb()
     frames.put(pfn)
     if cached:
@@ -335,5 +339,5 @@ def populate_anonymous(mm: Mm, vma: Vma, start: int, end: int) -> None:
         raise
     if vma.flags & VM_EXEC:
         mm.frames.kind[pfns] |= K_CODE
-    mm.pt.write(start, pfns.astype(np.uint64) << np.uint64(PAGE_SHIFT) | np.uint64(vma.page_bits | PTE_D))
+    mm.pt.write(start, pfns.astype(np.uint64) << np.uint64(PAGE_SHIFT) | np.uint64(vma.page_bits | _DIRTY))
     mm.pt.rss_anon += pages

@@ -18,7 +18,7 @@ from mini_kernel.mm.tlb import Gather
 from mini_kernel.mm.vma import VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE, Vma
 from mini_kernel.mm.walk import Entries, frames_of, mapped
 from mini_kernel.uapi.errno import ENOMEM
-from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_SOFT_DIRTY, PTE_W, TASK_SIZE, U64
 
 STACK_TOP = TASK_SIZE - PAGE_SIZE  # without address-space randomisation, as under setarch -R
 MMAP_BASE = 0x7FFF_F7FF_F000  # 128 MiB below: room for the stack (Linux mmap_base)
@@ -173,21 +173,24 @@ class Mm:
     def merge_around(self, i: int) -> Vma:
         """Merge VMA number `i` with its neighbours where possible; returns the result."""
         if i + 1 < len(self.vmas) and self.vmas[i].can_merge(self.vmas[i + 1]):
-            self.vmas[i].end = self.vmas[i + 1].end
-            self._forget(i + 1)
+            self._join(i)
         if i and self.vmas[i - 1].can_merge(self.vmas[i]):
             i -= 1
-            self.vmas[i].end = self.vmas[i + 1].end
-            self._forget(i + 1)
+            self._join(i)
         return self.vmas[i]
+
+    def _join(self, i: int) -> None:
+        """Make VMA `i` and the next, which can merge, one."""
+        self.vmas[i].end = self.vmas[i + 1].end
+        self.vmas[i].soft_clean &= self.vmas[i + 1].soft_clean
+        self._forget(i + 1)
 
     def merge_range(self, start: int, end: int) -> None:
         """Restore the merge invariant in and around [start, end) after flags changed there."""
         i = max(0, self.index_after(start) - 1)
         while i + 1 < len(self.vmas) and self.vmas[i].start <= end:
             if self.vmas[i].can_merge(self.vmas[i + 1]):
-                self.vmas[i].end = self.vmas[i + 1].end
-                self._forget(i + 1)
+                self._join(i)
             else:
                 i += 1
 
@@ -292,6 +295,18 @@ class Mm:
         for r in self.pt.edges(start, end, lo, hi):
             rewrite(tables[r.table, r.first : r.last], keep, add)
         tlb.stale()
+
+    def clear_soft_dirty(self) -> None:
+        """Forget which pages were written: the next write to each is a fault again that notes it.
+
+        Linux clear_refs_write(CLEAR_REFS_SOFT_DIRTY). Breaks every shared PTE table, as the others' bits must stay.
+        Raises SysError(ENOMEM) with nothing forgotten.
+        """
+        self.pt.claim(0, TASK_SIZE)
+        with self.gather() as tlb:
+            for vma in self.vmas:
+                self.change(vma.start, vma.end, ~(PTE_W | PTE_SOFT_DIRTY) & U64, 0, tlb)
+                vma.soft_clean = True
 
     def mark_code(self, start: int, end: int) -> None:
         """Remember that the frames mapped in [start, end) may be run from now on."""

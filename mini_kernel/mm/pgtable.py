@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mini_kernel.ledger import MemoryCosts
-from mini_kernel.mm.frame import K_CACHE, FrameAllocator, Pfns
+from mini_kernel.mm.frame import K_CACHE, K_EXCLUSIVE, FrameAllocator, Pfns
 from mini_kernel.mm.tlb import Gather
 from mini_kernel.mm.walk import Entries, TableRange, Walker, frames_of, mapped
 from mini_kernel.x86 import PAGE_SHIFT, PMD_SIZE, PTE_ADDR, PTE_P, PTE_W, PUD_SIZE, TABLE_BITS
@@ -127,6 +127,14 @@ class PageTables(Walker):
         for r in self.tables_in(start, end):
             at = ((r.base - start) >> PAGE_SHIFT) + r.first
             self.frames.ram.tables[r.table, r.first : r.last] = entries[at : at + r.last - r.first]
+
+    def mark_exclusive(self, start: int, end: int) -> None:
+        """Pinned pages may have come to [start, end): the tables that hold them now must not be shared."""
+        frames = self.frames
+        if frames.pins:
+            for r in self.tables_in(start, end):
+                if frames.is_pinned(frames_of(frames.ram.tables[r.table, r.first : r.last])).any():
+                    frames.kinds[r.table] |= K_EXCLUSIVE
 
     # -- new tables ---------------------------------------------------------------------------------
 

@@ -18,9 +18,9 @@ from mini_kernel.mm.vma import (
 from mini_kernel.mm.walk import PTE_PROTNONE
 from mini_kernel.uapi.errno import EACCES, EINVAL, ENOMEM
 from mini_kernel.uapi.mman import PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE
-from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_A, PTE_ADDR, PTE_D, PTE_W, TASK_SIZE, page_up
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_A, PTE_ADDR, PTE_D, PTE_SOFT_DIRTY, PTE_W, TASK_SIZE, page_up
 
-_KEEP = PTE_ADDR | PTE_A | PTE_D
+_KEEP = PTE_ADDR | PTE_A | PTE_D | PTE_SOFT_DIRTY
 
 
 def mprotect(mm: Mm, start: int, length: int, prot: int) -> None:
@@ -93,7 +93,8 @@ def _set_flags(mm: Mm, vma: Vma, flags: int, tlb: Gather) -> None:
     gains_exec = flags & VM_EXEC and not vma.flags & VM_EXEC
     vma.set_flags(flags)
     bits = vma.page_bits or PTE_PROTNONE
-    if not flags & VM_SHARED or (vma.file is not None and alias.has_code_elsewhere(vma.file.cache, vma)):
+    code_elsewhere = vma.file is not None and alias.has_code_elsewhere(vma.file.cache, vma)
+    if vma.soft_clean or not flags & VM_SHARED or code_elsewhere:
         bits &= ~PTE_W
     mm.change(vma.start, vma.end, _KEEP, bits, tlb)
     if gains_exec:

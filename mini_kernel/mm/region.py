@@ -13,7 +13,7 @@ from mini_kernel.mm.frame import K_CACHE
 from mini_kernel.mm.mm import Mm, SharedMemory
 from mini_kernel.mm.vma import Vma
 from mini_kernel.mm.walk import PTE_PROTNONE
-from mini_kernel.x86 import PAGE_SHIFT, PTE_D, PTE_W
+from mini_kernel.x86 import PAGE_SHIFT, PTE_D, PTE_SOFT_DIRTY, PTE_W
 
 
 class SharedArea(SharedMemory):
@@ -55,9 +55,13 @@ def _install_in(mm: Mm, vma: Vma, index: int, pfn: int) -> None:
 
 
 def entry_bits(vma: Vma) -> int:
-    """The PTE bits of a region's page in this VMA. Writable ones are dirty from the start: nobody will fault again."""
+    """The PTE bits of a region's page in this VMA. Writable ones are dirty from the start, as no fault will come again:
+    unless the area has been told to note writes.
+    """
     bits = vma.page_bits or PTE_PROTNONE
-    return bits | PTE_D if bits & PTE_W else bits
+    if vma.soft_clean:
+        return bits & ~PTE_W
+    return bits | PTE_D | PTE_SOFT_DIRTY if bits & PTE_W else bits
 
 
 def fill(mm: Mm, vma: Vma) -> None:

@@ -124,12 +124,13 @@ def _move(mm: Mm, vma: Vma, old: int, old_length: int, new: int, new_length: int
         first, last = int(occupied[0]), int(occupied[-1])
         mm.pt.make_range(new + (first << PAGE_SHIFT), new + (last + 1 << PAGE_SHIFT))
     moved = vma.clone(start=old)
-    moved.start, moved.end = new, new + new_length
+    moved.start, moved.end, moved.soft_clean = new, new + new_length, False
     if moved.file is not None:
         moved.file.get()
     with mm.gather() as tlb:
         mm.pt.write(old, entries * 0)
         mm.pt.write(new, entries)
+        mm.pt.mark_exclusive(new, new + old_length)
         tlb.stale()
     locked = moved.flags & VM_LOCKED
     mm.insert(moved)

@@ -22,7 +22,6 @@ VM_DONTEXPAND: Final = 0x40000
 VM_LOCKONFAULT: Final = 0x80000
 VM_NORESERVE: Final = 0x200000
 VM_WIPEONFORK: Final = 0x2000000
-VM_SOFTDIRTY: Final = 0x8000000
 VM_SFORK: Final = 0x8000000000
 VM_ATTACHED: Final = 0x20000000000  # not in Linux: its areas are counted (System V shared memory), so none vanishes
 VM_SFORK_KEEP: Final = 0x10000000000  # the region survives execve(2)
@@ -64,7 +63,7 @@ class Vma:
     Invariant: a shared area has a file (anonymous shared memory is a nameless one, as in Linux).
     """
 
-    __slots__ = ("end", "file", "flags", "name", "page_bits", "pgoff", "start")
+    __slots__ = ("end", "file", "flags", "name", "page_bits", "pgoff", "soft_clean", "start")
 
     def __init__(
         self, start: int, end: int, flags: int, file: MappedFile | None = None, pgoff: int = 0, name: str = ""
@@ -74,6 +73,7 @@ class Vma:
         self.file = file
         self.pgoff = pgoff
         self.name = name  # "[heap]", "[stack]" or empty
+        self.soft_clean = False  # since clear_refs only pages whose PTE says so are soft-dirty (Linux: no VM_SOFTDIRTY)
         self.flags = flags
         self.page_bits = 0  # PTE bits of a page that may be used in full, see set_flags
         self.set_flags(flags)
@@ -107,7 +107,9 @@ class Vma:
         """A copy, or the part [start, end) of it. The file is the same, not counted again."""
         start = self.start if start is None else start
         pgoff = self.index_of(start) if self.file is not None else 0
-        return Vma(start, self.end if end is None else end, self.flags, self.file, pgoff, self.name)
+        new = Vma(start, self.end if end is None else end, self.flags, self.file, pgoff, self.name)
+        new.soft_clean = self.soft_clean
+        return new
 
     def can_merge(self, after: "Vma") -> bool:
         """True if `after` begins where this one ends and continues the same backing with the same rights."""

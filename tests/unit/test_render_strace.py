@@ -141,7 +141,7 @@ CALLS = [
     (("getpid",), 1, "getpid() = 1"),
     (("exit_group", 3), None, "exit_group(3) = ?"),
     (("odfork",), 2, "odfork() = 2"),
-    (("sfork", 4096, 3, 0x1000), 2, "sfork(4096, CHILD_WRITE|PARENT_WRITE, 0x1000) = 0x2"),
+    (("sfork", 4096, 3, 0x1000), 2, "sfork(4096, CHILD_WRITE|PARENT_WRITE, 0x1000) = 2"),
     (
         ("keyctl", 1, 0, 0x10, 0, 0, 0),
         -38,

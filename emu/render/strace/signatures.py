@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final, NamedTuple
 
-from emu.render.strace import scalars, special
+from emu.render.strace import ipc, scalars, special
 from emu.render.strace.call import RENDERERS, Call, Renderer, hexadecimal
 from mini_kernel.uapi import errno_names
 
@@ -43,6 +43,9 @@ mremap              ptr len len mremapflags newaddr             = hex
 msync               ptr len msyncflags
 mincore             ptr len mincore
 madvise             ptr len advice
+shmget              shmkey len shmgetflags
+shmat               int ptr shmatflags                          = hex
+shmctl              int shmcommand shmbuffer
 dup                 fd
 dup2                fd fd
 pause
@@ -52,11 +55,13 @@ alarm               uint
 setitimer           itimer itimerval oitimerval
 getpid
 sendfile            fd fd off* len
+shmdt               ptr
 clone               cstack cdetails
 fork
 vfork
 odfork
-sfork               len sforkflags ptr                          = hex
+pin                 ptr len
+sfork               len sforkflags ptr
 execve              path argv envp
 exit                int
 wait4               int wstatus waitflags orusage
@@ -210,6 +215,9 @@ faccessat2          dirfd path rwx accessflags
 epoll_pwait2        fd oepollevents int timespec sigset len
 fchmodat2           dirfd path mode statflags
 """
+
+
+_FAMILIES: Final = (ipc, scalars, special)  # to import them is to register their renderers
 
 
 class Signature(NamedTuple):
