@@ -85,7 +85,7 @@ def clone(
     _set_state(k, parent, child, stack, tls if flags & CLONE_SETTLS else None)
     parent.ledger.forks[kind] += 1
     elapsed = round((perf_counter_ns() - began) / 1000, 1)
-    parent.ledger.fork_us[kind] += elapsed  # pyright: ignore[reportArgumentType]  # Counter adds floats as well
+    parent.ledger.fork_us[kind] += elapsed  # pyright: ignore[reportArgumentType]  # a float
     try:
         if flags & CLONE_PARENT_SETTID:
             uaccess.write_u32(parent.mm, ptid, child.tid)

@@ -27,7 +27,7 @@ class PinnedCopy(NamedTuple):
     """A pinned page, and the frame with the child's copy of it."""
 
     table: int
-    index: int
+    column: int
     pfn: int
 
 
@@ -117,17 +117,17 @@ def _copy_batch(
                 left_out.append(where)
     rows = [(int(np.flatnonzero(source == copy.table)[0]), copy) for copy in pinned]
     for row, copy in rows:
-        protected[row, copy.index] = block[row, copy.index]
+        protected[row, copy.column] = block[row, copy.column]
     tables[source] = protected
     for where in left_out:
         if not recount:
             child.pt.count_pages(protected[where], -1)
         protected[where] = 0
     for row, copy in rows:
-        protected[row, copy.index] = 0  # the copies come with their reference
+        protected[row, copy.column] = 0  # the copies come with their reference
     copied = _count(child, protected.reshape(-1)) + len(rows)
     for row, copy in rows:
-        protected[row, copy.index] = block[row, copy.index] & _NO_ADDR | np.uint64(copy.pfn << PAGE_SHIFT)
+        protected[row, copy.column] = block[row, copy.column] & _NO_ADDR | np.uint64(copy.pfn << PAGE_SHIFT)
     tables[target] = protected
     if recount:
         child.pt.count_pages(protected, 1)

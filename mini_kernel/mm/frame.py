@@ -7,18 +7,21 @@ A frame is named by its number (pfn). Two numpy arrays describe all of them: `co
 - table frame: one per upper-level entry (or CR3) that points at it.
 
 Of the entries only those in distinct tables count: a PTE table that several address spaces share maps its frames once.
-A PTE table has an `owner`, the address space that counts its pages as resident and the table as its own: the pfn of
-that one's PGD, or 0 when the owner has gone its own way and nobody has taken the table over yet.
+A table that maps pages has an `owner`, the address space that counts them as resident and the table as its own: the
+pfn of that one's PGD, or 0 when the owner has gone its own way and nobody has taken the table over yet.
+
+A *group* is 512 frames that one PMD leaf can map, naturally aligned, and is named by its first frame. `compound` counts
+the leaves in distinct PMD tables that map it as a whole; all of them together are one reference of each of its frames.
 
 Invariant: a frame is in use exactly if its count is above 0, and otherwise free exactly once.
 Invariant: a frame handed out by `alloc` reads as zero and runs no code of its former owner (R9).
 The zero page is mapped without being counted, as in Linux (pte_special).
 
-Free frames come from two places per zone: frames that were used before (`free`, last in first out, dirty, so
-zeroed when handed out) and the frontier, behind which no frame was ever used (zero, and free of cost on the host).
+Free frames come from three places per zone: frames that were used before (`free`, last in first out, dirty, so
+zeroed when handed out), groups that were freed as a whole (`groups`, dirty too) and the frontier, behind which no frame
+was ever used (zero, and free of cost on the host).
 """
 
-from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +29,7 @@ from numpy.typing import NDArray
 
 from mini_kernel.errors import KernelBug, SysError
 from mini_kernel.hw import Cpu, PhysicalMemory
+from mini_kernel.mm.zone import GROUP, GROUP_SHIFT, Pfns, Zone, as_run, distinct, lazy_zeros, rounded, spans
 from mini_kernel.uapi.errno import ENOMEM
 from mini_kernel.x86 import PAGE_SHIFT
 
@@ -36,51 +40,13 @@ K_EXCLUSIVE: Final = 8  # a PTE table that has held a pinned page: fork copies i
 
 #: Paging structures live below 4 GiB: the engine cuts CR3 to 32 bits (and so do 32-bit boot CPUs).
 TABLE_ZONE_END: Final = (4 << 30) >> PAGE_SHIFT
-_CHUNK: Final = 512  # frames moved from the bulk store to the scalar list at once
-
-#: What is known of each frame, one array each.
-_ARRAYS: Final = (("count", np.int32), ("kind", np.uint8), ("owner", np.int32))
-
-Pfns = NDArray[np.int64]
-
-
-class Zone:
-    """A contiguous range of frames with its own free store."""
-
-    def __init__(self, start: int, end: int) -> None:
-        self.frontier = start
-        self.end = end
-        self.free: list[int] = []
-        self.chunks: list[Pfns] = []
-
-    def available(self) -> int:
-        """Frames that can still be handed out."""
-        return self.end - self.frontier + len(self.free) + sum(len(c) for c in self.chunks)
-
-    def take(self, n: int) -> tuple[list[Pfns], int]:
-        """Take up to `n` frames; returns them as (used before, which need zeroing; [frontier pieces]) counts.
-
-        The first value lists the pieces, dirty ones first; the second says how many pieces are dirty.
-        """
-        pieces: list[Pfns] = []
-        if self.free and n:
-            cut = max(0, len(self.free) - n)
-            pieces.append(np.array(self.free[cut:], dtype=np.int64))
-            del self.free[cut:]
-            n -= len(pieces[-1])
-        while self.chunks and n:
-            chunk = self.chunks.pop()
-            if len(chunk) > n:
-                self.chunks.append(chunk[:-n])
-                chunk = chunk[-n:]
-            pieces.append(chunk)
-            n -= len(chunk)
-        dirty = len(pieces)
-        fresh = min(n, self.end - self.frontier)
-        if fresh:
-            pieces.append(np.arange(self.frontier, self.frontier + fresh, dtype=np.int64))
-            self.frontier += fresh
-        return pieces, dirty
+#: What is known of each frame, or of 2 to some power of them, one array each.
+_ARRAYS: Final = (
+    ("count", np.int32, 0),
+    ("kind", np.uint8, 0),
+    ("owner", np.int32, 0),
+    ("compound", np.int32, GROUP_SHIFT),
+)
 
 
 class FrameAllocator:
@@ -104,16 +70,20 @@ class FrameAllocator:
         self.refuse_after = -1  # fault injection: refuse the allocation when this reaches 0; -1 never
         self.poison = False  # fill freed frames, to find those who still read them
         self.pins: dict[int, int] = {}  # pfn -> how often it is pinned; each pin is a reference as well
-        self._set_arrays(*(lazy_zeros(self.total, dtype) for _name, dtype in _ARRAYS))
+        self._set_arrays(*(lazy_zeros(rounded(self.total, shift), dtype) for _name, dtype, shift in _ARRAYS))
         self.zero_page = self.alloc()
 
-    def _set_arrays(self, count: NDArray[np.int32], kind: NDArray[np.uint8], owner: NDArray[np.int32]) -> None:
+    def _set_arrays(
+        self, count: NDArray[np.int32], kind: NDArray[np.uint8], owner: NDArray[np.int32], compound: NDArray[np.int32]
+    ) -> None:
         self.count = count
         self.kind = kind
-        self.owner = owner  # of PTE tables; meaningless for other frames
+        self.owner = owner  # of tables that map pages; meaningless for other frames
+        self.compound = compound  # by group
         # The same, for single frames: five times faster than numpy's indexing.
         self.counts: memoryview[int] = count.data
         self.kinds: memoryview[int] = kind.data
+        self.compounds: memoryview[int] = compound.data
 
     # -- allocation ---------------------------------------------------------------------------------
 
@@ -125,21 +95,6 @@ class FrameAllocator:
         self.refuse_after = 0
         return True
 
-    def _pop(self, zone: Zone) -> tuple[int, bool]:
-        """One frame of `zone` and whether it was used before; pfn 0 if the zone is empty."""
-        if not zone.free and zone.chunks:
-            chunk = zone.chunks.pop()
-            if len(chunk) > _CHUNK:
-                zone.chunks.append(chunk[:-_CHUNK])
-                chunk = chunk[-_CHUNK:]
-            zone.free = chunk.tolist()
-        if zone.free:
-            return zone.free.pop(), True
-        if zone.frontier < zone.end:
-            zone.frontier += 1
-            return zone.frontier - 1, False
-        return 0, False
-
     def _alloc(self, zones: tuple[Zone, ...], zero: bool) -> int:
         if self.refuse_after >= 0 and self._refuse(1):
             raise SysError(ENOMEM)
@@ -147,7 +102,7 @@ class FrameAllocator:
             if zone.free:
                 pfn, dirty = zone.free.pop(), True
             else:
-                pfn, dirty = self._pop(zone)
+                pfn, dirty = zone.pop()
                 if not pfn:
                     continue
             break
@@ -174,9 +129,12 @@ class FrameAllocator:
         """A data frame with count 1, zeroed unless the caller overwrites it whole. Raises SysError(ENOMEM)."""
         return self._alloc((self.high, self.low), zero)
 
-    def alloc_table(self) -> int:
-        """A zeroed frame below 4 GiB with count 1 for a paging structure. Raises SysError(ENOMEM)."""
-        pfn = self._alloc((self.low,), True)
+    def alloc_table(self, zero: bool = True) -> int:
+        """A frame below 4 GiB with count 1 for a paging structure, zeroed unless the caller overwrites it whole.
+
+        Raises SysError(ENOMEM).
+        """
+        pfn = self._alloc((self.low,), zero)
         self.kinds[pfn] = K_TABLE
         return pfn
 
@@ -214,6 +172,8 @@ class FrameAllocator:
 
     def alloc_tables(self, n: int, zero: bool = True) -> Pfns:
         """`n` table frames, each with count 1. All or SysError(ENOMEM)."""
+        if n == 1:
+            return np.array([self.alloc_table(zero)])
         pfns = self._alloc_many(n, (self.low,), zero)
         self.kind[pfns] = K_TABLE
         return pfns
@@ -246,7 +206,7 @@ class FrameAllocator:
 
     def get_many(self, pfns: Pfns) -> None:
         """Take one more reference of each. No frame may occur twice, but those of a page cache may."""
-        run = _as_run(pfns)
+        run = as_run(pfns)
         if run is not None:
             self.count[run] += 1
             return
@@ -258,7 +218,7 @@ class FrameAllocator:
 
     def put_many(self, pfns: Pfns) -> None:
         """Drop one reference of each (same rule as get_many) and free those that reach 0."""
-        run = _as_run(pfns)
+        run = as_run(pfns)
         if run is not None:
             self.count[run] -= 1
             left = self.count[run]
@@ -270,7 +230,7 @@ class FrameAllocator:
             raise KernelBug(f"frame {int(pfns[left.argmin()]):#x} put below zero")
         freed = pfns[left == 0]
         if len(freed):
-            self._release_many(freed if run is not None else _distinct(freed))
+            self._release_many(freed if run is not None else distinct(freed))
 
     def _drop(self, pfns: Pfns) -> None:
         """Take one off the counts; off a page cache's frame as often as it occurs (which is slow, and rare)."""
@@ -287,11 +247,122 @@ class FrameAllocator:
         if self.poison:
             self.ram.pages[pfns] = 0x5A
         pfns = pfns[::-1]
-        for zone, part in ((self.low, pfns[pfns < self.low.end]), (self.high, pfns[pfns >= self.low.end])):
-            if len(part) > _CHUNK:
-                zone.chunks.append(part.copy())
-            else:
-                zone.free += part.tolist()
+        self.low.store(pfns[pfns < self.low.end])
+        self.high.store(pfns[pfns >= self.low.end])
+
+    # -- groups -------------------------------------------------------------------------------------
+
+    def group_limit(self) -> int:
+        """Groups there could be at most, were all memory free."""
+        return self.low.group_limit() + self.high.group_limit()
+
+    def alloc_group(self, zero: bool = True, leaves: int = 1) -> int:
+        """`alloc_groups` of one."""
+        return int(self.alloc_groups(1, zero, leaves)[0])
+
+    def alloc_groups(self, n: int, zero: bool = True, leaves: int = 1) -> Pfns:
+        """`n` groups whose frames have count 1; the first frame of each.
+
+        The reference stands for `leaves` leaves that the caller makes, or if that is 0 is the caller's own.
+        All or SysError(ENOMEM). For fault injection a group is one frame.
+        """
+        if self.refuse_after >= 0 and self._refuse(n):
+            raise SysError(ENOMEM)
+        zones = (self.high, self.low)
+        if sum(zone.groups_available() for zone in zones) < n:
+            for zone in zones:
+                zone.collect(self.count)
+            if sum(zone.groups_available() for zone in zones) < n:
+                raise SysError(ENOMEM)
+        pieces: list[Pfns] = []
+        for zone in zones:
+            dirty, fresh = zone.take_groups(n - sum(map(len, pieces)))
+            self._recycle_groups(dirty, zero)
+            pieces += [dirty, fresh]
+        firsts = np.concatenate(pieces)
+        for frames in spans(firsts):
+            self.count[frames] = 1
+        self.compound[firsts >> GROUP_SHIFT] = leaves
+        self.allocated += n << GROUP_SHIFT
+        self.in_use += n << GROUP_SHIFT
+        self.peak = max(self.peak, self.in_use)
+        return firsts
+
+    def _recycle_groups(self, firsts: Pfns, zero: bool) -> None:
+        for frames in spans(firsts):
+            if self.cpu is not None and bool((self.kind[frames] & K_CODE).any()):
+                self.cpu.flush_code()
+            self.kind[frames] = 0
+            if zero:
+                self.ram.tables[frames] = 0
+
+    def get_groups(self, firsts: Pfns) -> None:
+        """One more leaf for each of these groups. None may occur twice, but those of a page cache may."""
+        groups = firsts >> GROUP_SHIFT
+        unmapped = firsts[self.compound[groups] == 0]
+        if len(unmapped):
+            for frames in spans(distinct(unmapped)):
+                self.count[frames] += 1
+        if bool((self.kind[firsts] & K_CACHE).any()):
+            np.add.at(self.compound, groups, 1)
+        else:
+            self.compound[groups] += 1
+
+    def put_groups(self, firsts: Pfns) -> None:
+        """One leaf less (same rule as get_groups); with the last one each frame loses the reference."""
+        groups = firsts >> GROUP_SHIFT
+        if bool((self.kind[firsts] & K_CACHE).any()):
+            np.subtract.at(self.compound, groups, 1)
+        else:
+            self.compound[groups] -= 1
+        left = self.compound[groups]
+        if int(left.min(initial=0)) < 0:
+            raise KernelBug(f"the group of frame {int(firsts[left.argmin()]):#x} has fewer than no leaves")
+        gone = firsts[left == 0]
+        if len(gone):
+            self.drop_groups(distinct(gone))
+
+    def drop_groups(self, firsts: Pfns) -> None:
+        """Each frame of these distinct, ascending groups loses a reference; what has none left is free."""
+        for frames in spans(firsts):
+            self.count[frames] -= 1
+            left = self.count[frames].reshape(-1, GROUP)
+            if int(left.min()) < 0:
+                raise KernelBug(f"a frame of the groups from {frames.start:#x} on put below zero")
+            mixed = left.any(axis=1)
+            first = np.arange(frames.start, frames.stop, GROUP, dtype=np.int64)
+            if not mixed.all():
+                self._release_groups(first[~mixed])
+            if mixed.any():
+                rows, columns = np.nonzero(left[mixed] == 0)
+                self._release_many(first[mixed][rows] + columns)
+
+    def _release_groups(self, firsts: Pfns) -> None:
+        """Free groups none of whose frames has a reference left."""
+        self.in_use -= len(firsts) << GROUP_SHIFT
+        for frames in spans(firsts):
+            self.kind[frames] &= K_CODE
+            if self.poison:
+                self.ram.pages[frames] = 0x5A
+        firsts = firsts[::-1]
+        self.low.groups += firsts[firsts < self.low.end].tolist()
+        self.high.groups += firsts[firsts >= self.low.end].tolist()
+
+    def split_leaf(self, first: int) -> None:
+        """A leaf gives way to 512 entries of one PTE table: counts as they are then (Linux __split_huge_pmd)."""
+        left = self.compounds[first >> GROUP_SHIFT] - 1
+        self.compounds[first >> GROUP_SHIFT] = left
+        if left:
+            self.count[first : first + GROUP] += 1
+
+    def is_alone(self, first: int) -> bool:
+        """True if one leaf is all that maps this group, in whole or in part, and pins are all that hold it besides."""
+        count = self.count[first : first + GROUP]
+        if self.compounds[first >> GROUP_SHIFT] != 1:
+            return False
+        if self.pins and int(count.max()) > 1:
+            count = count - np.array([self.pins.get(pfn, 0) for pfn in range(first, first + GROUP)], np.int32)
+        return int(count.max()) == 1
 
     # -- pins ---------------------------------------------------------------------------------------
 
@@ -309,9 +380,10 @@ class FrameAllocator:
             del self.pins[pfn]
         self.put(pfn)
 
-    def is_pinned(self, pfns: Pfns) -> NDArray[np.bool_]:
-        """Which of these are pinned."""
-        return np.isin(pfns, np.fromiter(self.pins, np.int64, len(self.pins)))
+    def is_pinned(self, pfns: Pfns, huge: bool = False) -> NDArray[np.bool_]:
+        """Which of these frames are pinned; or which of these groups in part, if they are `huge`."""
+        pinned = np.fromiter(self.pins, np.int64, len(self.pins))
+        return np.isin(pfns, pinned & -GROUP if huge else pinned)
 
     # -- translated code ----------------------------------------------------------------------------
 
@@ -333,44 +405,22 @@ class FrameAllocator:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the views; the arrays are cut to what was ever used."""
         state = dict(self.__dict__)
-        for name in ("counts", "kinds"):
+        for name in ("counts", "kinds", "compounds"):
             del state[name]
-        ends = (self.low.frontier, self.high.frontier)
-        for name, _dtype in _ARRAYS:
+        for name, _dtype, shift in _ARRAYS:
             array = state.pop(name)
-            state[name + "_used"] = (array[: ends[0]].copy(), array[self.low.end : ends[1]].copy())
+            low, high = rounded(self.low.frontier, shift), rounded(self.high.frontier, shift)
+            state[name + "_used"] = (array[:low].copy(), array[self.low.end >> shift : high].copy())
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         arrays: list[NDArray[Any]] = []
-        for name, dtype in _ARRAYS:
+        for name, dtype, shift in _ARRAYS:
             low, high = state.pop(name + "_used")
-            array = lazy_zeros(state["total"], dtype)
+            array = lazy_zeros(rounded(state["total"], shift), dtype)
             array[: len(low)] = low
-            array[state["low"].end : state["low"].end + len(high)] = high
+            start = state["low"].end >> shift
+            array[start : start + len(high)] = high
             arrays.append(array)
         self.__dict__.update(state)
         self._set_arrays(*arrays)
-
-
-def lazy_zeros(n: int, dtype: Any) -> NDArray[Any]:
-    """An array of zeros that costs nothing until touched (np.zeros clears up to 32 MiB by hand after some frees)."""
-    if not n:
-        return np.zeros(0, dtype)
-    return np.frombuffer(mmap(-1, n * np.dtype(dtype).itemsize, MAP_PRIVATE | MAP_ANONYMOUS), dtype)
-
-
-def _as_run(pfns: Pfns) -> slice | None:
-    """The frames as a slice, if they are consecutive and ascending (then they are distinct, too)."""
-    n = len(pfns)
-    if n and pfns[-1] - pfns[0] == n - 1 and (n < 2 or bool((pfns[1:] - pfns[:-1] == 1).all())):
-        return slice(int(pfns[0]), int(pfns[0]) + n)
-    return None
-
-
-def _distinct(pfns: Pfns) -> Pfns:
-    """The frames in ascending order, each once. (The first np.unique of a process costs 8 ms: it imports numpy.ma.)"""
-    pfns = np.sort(pfns)
-    first = np.ones(len(pfns), np.bool_)
-    first[1:] = pfns[1:] != pfns[:-1]
-    return pfns[first]

@@ -13,14 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm.dup import LEFT_OUT, PinnedCopy, copy_pinned, copy_tables, copy_vmas, link, new_child, pinned_pages
+from mini_kernel.mm.dup import LEFT_OUT, PinnedCopy, copy_pinned, copy_tables, copy_vmas, new_child, pinned_pages
 from mini_kernel.mm.frame import Pfns
 from mini_kernel.mm.mm import Mm
-from mini_kernel.mm.walk import Entries, Links, frames_of
-from mini_kernel.x86 import PAGE_SHIFT, PMD_SHIFT, PMD_SIZE, PTE_W, PTRS_PER_TABLE, TABLE_BITS
+from mini_kernel.mm.walk import Entries, Upper, frames_of
+from mini_kernel.x86 import (
+    PAGE_SHIFT,
+    PGDIR_SHIFT,
+    PMD_SHIFT,
+    PMD_SIZE,
+    PTE_W,
+    PTRS_PER_TABLE,
+    PUD_SHIFT,
+    TABLE_BITS,
+)
 
 _W: Final = np.uint64(PTE_W)
 _NO_WRITE: Final = np.uint64(~PTE_W & 0xFFFF_FFFF_FFFF_FFFF)
+_NONE: Final = np.empty(0, np.int64)
 Slots = NDArray[np.int64]
 
 
@@ -33,39 +43,50 @@ class _Apart(NamedTuple):
     pinned: list[tuple[int, int]]  # (table, index) of pages the child gets copies of
 
 
+class _New(NamedTuple):
+    """Frames for the child."""
+
+    puds: list[int]
+    pmds: list[int]
+    targets: Pfns  # for copies of PTE tables
+    pinned: list[PinnedCopy]
+
+
 def odfork_mm(parent: Mm) -> Mm:
     """A child address space that shares the parent's PTE tables. Raises SysError(ENOMEM) with the parent as it was."""
     frames, pt = parent.frames, parent.pt
-    pud, pmd = pt.upper_levels()
-    ours = frames.ram.tables[pmd.child]
-    slots = np.flatnonzero(ours)
-    tables = frames_of(ours.reshape(-1)[slots])
-    apart = _tables_apart(parent, pmd, slots, tables)
+    puds, pmds = pt.upper_tables()
+    rows = np.array([pmd.pfn for pmd in pmds], np.int64)
+    ours = frames.ram.tables[rows]
+    flat = ours.reshape(-1)
+    slots = flat.nonzero()[0]
+    tables = frames_of(flat[slots])
+    apart = _tables_apart(parent, puds, pmds, slots, tables)
     child = new_child(parent)
-    n = len(pud.child), len(pmd.child)
-    upper, targets, pinned = _allocate(parent, child, sum(n), apart)
-    child.pt.tables += len(upper)
+    new = _allocate(parent, child, len(puds), len(pmds), apart)
     if apart is None:
         ours &= _NO_WRITE
         theirs = ours
+        pt.unclaimed = len(tables)
     else:
-        theirs = _entries_apart(child, ours, slots, targets, apart)
-        copy_tables(parent, child, tables[apart.copied], targets, apart.bases[apart.copied], pinned, recount=True)
+        theirs = _entries_apart(child, ours, slots, new.targets, apart)
+        copy_tables(
+            parent, child, tables[apart.copied], new.targets, apart.bases[apart.copied], new.pinned, recount=True
+        )
         tables = np.delete(tables, np.concatenate([apart.copied, apart.absent]))
-    frames.ram.tables[pmd.child] = ours
-    frames.ram.tables[upper[n[0] :]] = theirs
+        pt.unclaimed = int(np.count_nonzero((ours != 0) & (ours & _W == 0)))
+    frames.ram.tables[rows] = ours
+    frames.ram.tables[np.array(new.pmds, np.int64)] = theirs
     frames.count[tables] += 1
-    pt.unclaimed = len(tables) if apart is None else int(np.count_nonzero((ours != 0) & (ours & _W == 0)))
     child.pt.unclaimed = len(tables)
     pt.costs.tables_shared += len(tables)
-    link(child, pud, np.array([child.pt.pgd]), upper[: n[0]])
-    link(child, pmd, upper[: n[0]], upper[n[0] :])
+    _link(child, puds, pmds, new)
     copy_vmas(parent, child)
     parent.cpu.flush_tlb()
     return child
 
 
-def _tables_apart(parent: Mm, pmd: Links, slots: Slots, tables: Pfns) -> _Apart | None:
+def _tables_apart(parent: Mm, puds: list[Upper], pmds: list[Upper], slots: Slots, tables: Pfns) -> _Apart | None:
     """Which of `tables`, below entries `slots` of the PMD tables laid end to end, must not be shared; None if all may.
 
     EXCLUSIVE ones that hold pinned pages (F20), and those that map what a child does not inherit (F21).
@@ -73,7 +94,8 @@ def _tables_apart(parent: Mm, pmd: Links, slots: Slots, tables: Pfns) -> _Apart 
     left_out = [v for v in parent.vmas if v.flags & LEFT_OUT]
     if not left_out and not parent.frames.pins:
         return None
-    bases = pmd.base[slots >> 9] + ((slots & (PTRS_PER_TABLE - 1)) << PMD_SHIFT)
+    starts = np.array([puds[p.parent].column << PGDIR_SHIFT | p.column << PUD_SHIFT for p in pmds], np.int64)
+    bases = starts[slots >> 9] + ((slots & (PTRS_PER_TABLE - 1)) << PMD_SHIFT)
     copied, absent = np.zeros(len(slots), np.bool_), np.zeros(len(slots), np.bool_)
     for vma in left_out:
         first, last = np.searchsorted(bases, [vma.start & -PMD_SIZE, vma.end])
@@ -85,21 +107,23 @@ def _tables_apart(parent: Mm, pmd: Links, slots: Slots, tables: Pfns) -> _Apart 
     return _Apart(np.flatnonzero(copied & ~absent), np.flatnonzero(absent), bases, pinned)
 
 
-def _allocate(parent: Mm, child: Mm, upper: int, apart: _Apart | None) -> tuple[Pfns, Pfns, list[PinnedCopy]]:
-    """All that the fork needs: (upper tables, PTE tables for copies, copies of pinned pages).
-
-    Raises SysError(ENOMEM) with nothing left, the child's PGD included.
-    """
+def _allocate(parent: Mm, child: Mm, puds: int, pmds: int, apart: _Apart | None) -> _New:
+    """All that the fork needs. Raises SysError(ENOMEM) with nothing left, the child's PGD included."""
     frames = parent.frames
     pinned: list[PinnedCopy] = []
+    upper: list[int] = []
     try:
         if apart is not None and apart.pinned:
             pinned = copy_pinned(parent, apart.pinned)
-        new = frames.alloc_tables(upper + (len(apart.copied) if apart is not None else 0))
+        for number in range(puds + pmds):
+            upper.append(frames.alloc_table(zero=number < puds))
+        targets = frames.alloc_tables(len(apart.copied), zero=False) if apart is not None else _NONE
     except SysError:
-        frames.put_many(np.array([child.pt.pgd, *(copy.pfn for copy in pinned)], np.int64))
+        for pfn in (child.pt.pgd, *upper, *(copy.pfn for copy in pinned)):
+            frames.put(pfn)
         raise
-    return new[:upper], new[upper:], pinned
+    child.pt.tables += len(upper)
+    return _New(upper[:puds], upper[puds:], targets, pinned)
 
 
 def _entries_apart(child: Mm, ours: Entries, slots: Slots, targets: Pfns, apart: _Apart) -> Entries:
@@ -112,3 +136,12 @@ def _entries_apart(child: Mm, ours: Entries, slots: Slots, targets: Pfns, apart:
     entries = targets.astype(np.uint64) << np.uint64(PAGE_SHIFT) | np.uint64(TABLE_BITS)
     theirs.reshape(-1)[slots[apart.copied]] = entries
     return theirs
+
+
+def _link(child: Mm, puds: list[Upper], pmds: list[Upper], new: _New) -> None:
+    """Point the child's PGD at its PUD tables, and those at its PMD tables."""
+    words = child.frames.ram.words
+    for pud, pfn in zip(puds, new.puds, strict=True):
+        words[child.pt.pgd << 9 | pud.column] = pfn << PAGE_SHIFT | TABLE_BITS
+    for pmd, pfn in zip(pmds, new.pmds, strict=True):
+        words[new.puds[pmd.parent] << 9 | pmd.column] = pfn << PAGE_SHIFT | TABLE_BITS

@@ -65,7 +65,7 @@ class PageTables(Walker):
                 entry = words[pmd_slot]
                 if entry:
                     if not entry & PTE_W:
-                        self._claim(np.array([pmd_slot]))
+                        self._claim_one(pmd_slot)
                         entry = words[pmd_slot]
                     return (entry & PTE_ADDR) >> 3 | address >> 12 & 511
         return self._grow(address)
@@ -89,7 +89,7 @@ class PageTables(Walker):
             _slots, _tables, lo, hi = self.whole_tables(start, end)
             for r in self.edges(start, end, lo, hi):
                 if self.is_unclaimed(r.pmd_slot) and not self._goes_whole(r):
-                    self._claim(np.array([r.pmd_slot]))
+                    self._claim_one(r.pmd_slot)
 
     def is_unclaimed(self, pmd_slot: int) -> bool:
         """True if the table below this entry must be claimed before it is changed."""
@@ -181,12 +181,18 @@ class PageTables(Walker):
         """Claim the tables below these PMD entries, which lack PTE_W."""
         entries = self.frames.ram.tables.reshape(-1)[slots]
         shared = self.frames.count[frames_of(entries)] > 1
-        if shared.any():
-            for i in range(0, len(slots), BATCH):
-                part = slice(i, i + BATCH)
-                self._break(slots[part][shared[part]])
-        if not shared.all():
+        broken = slots[shared]
+        for i in range(0, len(broken), BATCH):
+            self._break(broken[i : i + BATCH])
+        if len(broken) < len(slots):
             self._reuse(slots[~shared])
+
+    def _claim_one(self, slot: int) -> None:
+        table = (self.frames.ram.words[slot] & PTE_ADDR) >> PAGE_SHIFT
+        if self.frames.counts[table] > 1:
+            self._break(np.array([slot]))
+        else:
+            self._reuse(np.array([slot]))
 
     def _break(self, slots: Slots) -> None:
         """Replace the shared tables below these PMD entries by copies (Linux COW-PTE break_cow_pte).
@@ -194,31 +200,40 @@ class PageTables(Walker):
         Private pages lose W in both, every frame gains a reference, and each copy is complete before the entry points
         at it (R4, F41). Raises SysError(ENOMEM) with nothing changed.
         """
-        if not len(slots):
-            return
-        frames = self.frames
-        tables = frames.ram.tables
-        old = frames_of(tables.reshape(-1)[slots])
+        frames, flat = self.frames, self.frames.ram.tables.reshape(-1)
+        old = frames_of(flat[slots])
         new = frames.alloc_tables(len(slots), zero=False)
-        block = tables[old]
-        present = mapped(block)
-        pfns = frames_of(block)
-        private = block & _W != 0
-        private &= frames.kind[pfns] & K_CACHE == 0
-        if private.any():
-            block[private] &= _NO_WRITE
-            tables[old] = block
-        tables[new] = block
-        frames.get_many(pfns[present & (pfns != frames.zero_page)])
-        self._part_with(old)
+        block = frames.ram.tables[old]
+        entries = block[mapped(block)]
+        pfns = frames_of(entries)
+        pfns = pfns[pfns != frames.zero_page]
+        cached = int(np.count_nonzero(frames.kind[pfns] & K_CACHE))
+        if not cached:
+            block &= _NO_WRITE
+        else:  # shared memory stays writable through any number of tables (F66)
+            block[frames.kind[frames_of(block)] & K_CACHE == 0] &= _NO_WRITE
+        frames.ram.tables[old] = block
+        frames.ram.tables[new] = block
+        frames.get_many(pfns)
+        self._exchange(old, new, block, cached, len(pfns) - cached)
         frames.count[old] -= 1
-        self.adopt(new)
-        self.count_pages(block, 1)
         self._point_at(slots, new)
         self.costs.tables_broken += len(slots)
-        self.costs.ptes_copied += int(np.count_nonzero(present))
+        self.costs.ptes_copied += len(entries)
         if frames.cpu is not None:
             frames.cpu.flush_tlb()
+
+    def _exchange(self, old: Pfns, new: Pfns, block: Entries, file: int, anon: int) -> None:
+        """Own `new` tables, which map `file` and `anon` counted pages, instead of `old` ones, if those were ours."""
+        foreign = self.frames.owner[old] != self.pgd
+        if foreign.all():
+            self.rss_file += file
+            self.rss_anon += anon
+        else:
+            self.frames.owner[old[~foreign]] = 0
+            self.tables -= int(np.count_nonzero(~foreign))
+            self.count_pages(block[foreign], 1)
+        self.adopt(new)
 
     def _reuse(self, slots: Slots) -> None:
         """Nobody else uses these tables any more: take them back, and over, as they are."""

@@ -71,7 +71,8 @@ def fill(mm: Mm, vma: Vma) -> None:
     mm.pt.make_range(vma.start, vma.end)
     pfns = frames.alloc_many(vma.pages)
     frames.kind[pfns] |= K_CACHE
-    cache.pages.update(enumerate(pfns.tolist()))
+    pages: list[int] = pfns.tolist()
+    cache.pages.update(zip(range(len(pages)), pages, strict=True))
     frames.get_many(pfns)
     mm.pt.write(vma.start, pfns.astype(np.uint64) << np.uint64(PAGE_SHIFT) | np.uint64(entry_bits(vma)))
     mm.pt.rss_file += vma.pages

@@ -105,10 +105,15 @@ class Vma:
 
     def clone(self, start: int | None = None, end: int | None = None) -> "Vma":
         """A copy, or the part [start, end) of it. The file is the same, not counted again."""
-        start = self.start if start is None else start
-        pgoff = self.index_of(start) if self.file is not None else 0
-        new = Vma(start, self.end if end is None else end, self.flags, self.file, pgoff, self.name)
+        new = Vma.__new__(Vma)
+        new.start = self.start if start is None else start
+        new.end = self.end if end is None else end
+        new.file = self.file
+        new.pgoff = self.pgoff if self.file is None else self.index_of(new.start)
+        new.name = self.name
         new.soft_clean = self.soft_clean
+        new.flags = self.flags
+        new.page_bits = self.page_bits
         return new
 
     def can_merge(self, after: "Vma") -> bool:

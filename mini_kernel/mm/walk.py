@@ -64,7 +64,7 @@ class TableRange(NamedTuple):
 
 def frames_of(entries: Entries) -> Pfns:
     """The frame numbers in leaf entries."""
-    return ((entries & _ADDR) >> _TWELVE).astype(np.int64)
+    return ((entries & _ADDR) >> _TWELVE).view(np.int64)
 
 
 def mapped(entries: Entries) -> NDArray[np.bool_]:
@@ -177,6 +177,23 @@ class Walker:
         pud, pmd = self.upper_levels()
         return Tree(pud, pmd, self._links(pmd.child, pmd.base, PMD_SHIFT))
 
+    def upper_tables(self) -> "tuple[list[Upper], list[Upper]]":
+        """The PUD tables and the PMD tables, each in ascending order of address.
+
+        Scalars, not arrays: there is one PMD table for each GiB, and a fork of a small process should cost little.
+        """
+        words, tables = self.frames.ram.words, self.frames.ram.tables
+        puds: list[Upper] = []
+        pmds: list[Upper] = []
+        tops: list[int] = tables[self.pgd].nonzero()[0].tolist()
+        for top in tops:
+            pud = words[self.pgd << 9 | top] >> PAGE_SHIFT & PFN_MASK
+            columns: list[int] = tables[pud].nonzero()[0].tolist()
+            for column in columns:
+                pmds.append(Upper(len(puds), column, words[pud << 9 | column] >> PAGE_SHIFT & PFN_MASK))
+            puds.append(Upper(0, top, pud))
+        return puds, pmds
+
     def upper_levels(self) -> "tuple[Links, Links]":
         """The links from the PGD to the PUD tables, and from those to the PMD tables."""
         pud = self._links(np.array([self.pgd]), np.zeros(1, np.int64), PGDIR_SHIFT)
@@ -186,6 +203,14 @@ class Walker:
         rows, columns = np.nonzero(self.frames.ram.tables[parents])
         child = frames_of(self.frames.ram.tables[parents[rows], columns])
         return Links(parents, rows, columns, child, bases[rows] + (columns << shift))
+
+
+class Upper(NamedTuple):
+    """A PUD or PMD table: which of the tables above points at it (their number in order), from where, and its pfn."""
+
+    parent: int
+    column: int
+    pfn: int
 
 
 class Links(NamedTuple):
