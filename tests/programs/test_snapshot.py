@@ -10,6 +10,7 @@ from program_lab import ENVIRONMENT, assemble, compile_c, compiler_missing
 from emu.boot import Options, System
 from emu.program import Program
 from mini_kernel.fs.stream import BytesStream
+from mini_kernel.mm.vma import VM_SFORK
 from mini_kernel.task import State
 
 HERE = Path(__file__).parent
@@ -29,7 +30,7 @@ class Stopper:
         """Run that many entries; False if the system came to its end before."""
         self.left = entries
         self.system.machine.run()
-        return self.left <= 0
+        return self.left <= 0 and self.system.kernel.sched.current is not None
 
     def _count(self) -> None:
         self.left -= 1
@@ -49,10 +50,10 @@ class Stopper:
         self._count()
 
 
-def boot(data: bytes) -> System:
+def boot(data: bytes, fork: str = "classic") -> System:
     """A system that keeps its output; slices short enough to have tasks in the middle of everything."""
     streams = (BytesStream(), BytesStream(), BytesStream())
-    options = Options(memory=64 << 20, quantum=300, environment=ENVIRONMENT)
+    options = Options(memory=64 << 20, quantum=300, environment=ENVIRONMENT, fork=fork)
     return System(Program("program", "", data, None), (), options, streams, argv0="/bin/program")
 
 
@@ -70,10 +71,10 @@ def finish(system: System) -> tuple[bytes, int, dict[str, Any]]:
     return bytes(stream.written), outcome.status, costs
 
 
-def same_future(data: bytes, moments: tuple[int, ...] = MOMENTS) -> set[str]:
+def same_future(data: bytes, moments: tuple[int, ...] = MOMENTS, fork: str = "classic") -> set[str]:
     """Snapshot at each moment, finish, restore, compare, finish again. Returns what the snapshots had in them."""
     seen: set[str] = set()
-    with boot(data) as system:
+    with boot(data, fork) as system:
         stopper = Stopper(system)
         reached = 0
         for moment in moments:
@@ -106,6 +107,12 @@ def contents(system: System) -> set[str]:
         found.add("zombie")
     if kernel.futexes:
         found.add("futex")
+    if any(mm.pt.unclaimed for mm in kernel.mms()):
+        found.add("shared table")
+    if any(vma.flags & VM_SFORK for mm in kernel.mms() for vma in mm.vmas):
+        found.add("region")
+    if kernel.frames.pins:
+        found.add("pin")
     return found
 
 
@@ -259,3 +266,57 @@ def program(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[bytes]:
 def test_c_program_has_the_same_future_from_every_snapshot(program: bytes) -> None:
     """Pipes, futexes, pending and queued signals, files, shared memory: all of it is in the snapshot."""
     same_future(program)
+
+
+SHARING = """
+.text
+_start:
+    lea rdi, [rip + cell]
+    mov rsi, 8
+    mov rax, SYS_pin
+    syscall
+    mov rdi, 8192
+    mov rsi, CHILD_WRITE|PARENT_WRITE
+    lea rdx, [rip + region]
+    mov rax, SYS_sfork
+    syscall
+    mov rbx, [rip + region]
+    test eax, eax
+    jz child
+    mov qword ptr [rip + cell], 3
+    mov rax, SYS_fork
+    syscall
+    test eax, eax
+    jz child
+    lock inc qword ptr [rbx + 8]
+reap:
+    mov rdi, -1
+    xor esi, esi
+    xor edx, edx
+    xor r10d, r10d
+    mov rax, SYS_wait4
+    syscall
+    test rax, rax
+    jg reap
+    mov rdi, [rbx + 8]
+    mov rax, SYS_exit_group
+    syscall
+child:
+    lock inc qword ptr [rbx + 8]
+    add qword ptr [rip + cell], 4
+    mov rax, SYS_sched_yield
+    syscall
+    lock inc qword ptr [rbx + 8]
+    xor edi, edi
+    mov rax, SYS_exit_group
+    syscall
+.data
+region: .quad 0
+cell: .quad 0
+"""
+
+
+def test_shared_tables_regions_and_pins_are_part_of_a_snapshot() -> None:
+    """On-demand children that share tables, an sfork region and a pinned page: the same future from every moment."""
+    seen = same_future(assemble(SHARING), tuple(range(1, 40)), fork="odf")
+    assert {"shared table", "region", "pin", "3 processes"} <= seen
