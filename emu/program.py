@@ -72,18 +72,18 @@ def load_program(
     if assembler == "keystone":
         from emu.asm import to_elf
 
-        image = _assemble(source, shown, syntax, worker)
+        image = _assemble(source, shown, path, syntax, worker)
         data = to_elf(image)
     else:
         data = _external(source, shown, assembler, syntax)
     return Program(name, path, data, image)
 
 
-def _assemble(source: str, shown: str, syntax: "Syntax", worker: "Assembler | None") -> "Image":
+def _assemble(source: str, shown: str, path: str, syntax: "Syntax", worker: "Assembler | None") -> "Image":
     if worker is not None:
-        return worker.assemble(source, shown, syntax=syntax)
+        return worker.assemble(source, shown, syntax=syntax, path=path or None)
     with new_assembler() as own:
-        return own.assemble(source, shown, syntax=syntax)
+        return own.assemble(source, shown, syntax=syntax, path=path or None)
 
 
 def _external(source: str, shown: str, assembler: AssemblerName, syntax: "Syntax") -> bytes:

@@ -11,6 +11,7 @@ from mini_kernel.clock import Clock
 from mini_kernel.errors import SysError
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.inode import RegularFile
+from mini_kernel.fs.shm import SegmentTable
 from mini_kernel.fs.stream import HostStream
 from mini_kernel.fs.vfs import Vfs
 from mini_kernel.hw import Cpu, PhysicalMemory
@@ -62,7 +63,8 @@ class Kernel:
         self.random = Random(self.config.seed)
         self.clock = Clock(cpu)
         self.sched = Scheduler(cpu, self.clock)
-        self.vfs = Vfs(self.frames, self.clock, self.random, self.config.root)
+        self.vfs = Vfs(self.frames, self.clock, self.random, self.config.root, self)
+        self.shm = SegmentTable(self.frames, self.clock, self.sched)
         self.traps = Traps(self)
         self.tasks: dict[int, Task] = {}
         self.processes: dict[int, Process] = {}
@@ -184,8 +186,8 @@ class Kernel:
         mm_check.check(self.frames, self.mms(), self.caches())
 
     def caches(self) -> list[PageCache]:
-        """Every page cache that a name, an open file or a mapping reaches, once."""
-        found = list(self.vfs.caches())
+        """Every page cache that a name, an open file, a segment or a mapping reaches, once."""
+        found = [*self.vfs.caches(), *self.shm.caches()]
         for task in self.tasks.values():
             found += [f.inode.cache for f in task.files.fds.values() if isinstance(f.inode, RegularFile)]
         found += [v.file.cache for mm in self.mms() for v in mm.vmas if v.file is not None]

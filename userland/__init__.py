@@ -1,1 +1,1 @@
-"""What programs that run in the laboratory are made from: the C header and the catalogue of examples."""
+"""What programs that run in the laboratory are made from: headers and includes, and the catalogue of examples."""

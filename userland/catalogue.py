@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-#: Where the C header is: `-I` for a compiler.
+#: Where the C headers and assembler includes are: `-I` for a compiler; `.include` finds them by itself.
 INCLUDE: Final = Path(__file__).parent / "include"
 #: The examples of a checkout; an installed package has none.
 EXAMPLES: Final = Path(__file__).parent.parent / "examples"

@@ -1,6 +1,7 @@
 """Assembler: `.asm`, `.s` and `.S` source to an image, and an image to an ELF file.
 
-lexer -> parser (directives, operands, expr) -> items -> layout (instructions, engine, verify) -> image -> elfwriter
+sources -> lexer -> parser (blocks, directives, operands, expr) -> items
+        -> layout (instructions, engine, verify) -> image -> elfwriter
 
 The installed GNU as and nasm are in emu.asm.external, imported when asked for.
 """

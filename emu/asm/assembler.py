@@ -10,6 +10,7 @@ from emu.asm.image import Image, Line, Section
 from emu.asm.items import Unit
 from emu.asm.layout import Layout
 from emu.asm.parser import Parser
+from emu.asm.sources import Place, Sources
 from emu.asm.verify import Decode
 from emu.errors import EmuError
 
@@ -41,20 +42,22 @@ class Assembler:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def assemble(self, source: str, filename: str, *, syntax: Syntax = "intel") -> Image:
+    def assemble(self, source: str, filename: str, *, syntax: Syntax = "intel", path: str | None = None) -> Image:
         """The image of `source`; `syntax` holds until a .intel_syntax or .att_syntax says otherwise.
 
-        Raises AsmError with every mistake of the file, or EmuError when Keystone cannot be used at all.
+        `path` is the absolute path of the source, in whose directory .include looks first; None if it has none.
+        Raises AsmError with every mistake of the files, or EmuError when Keystone cannot be used at all.
         """
-        parser = Parser(syntax == "att")
-        parser.parse(source)
+        sources = Sources(source, filename, path)
+        parser = Parser(syntax == "att", sources, system_constants)
+        parser.parse()
         if parser.mistakes:
-            raise _errors(parser.mistakes, filename, source)
+            raise _errors(parser.mistakes, sources)
         layout = Layout(parser.unit, self._engine, self._decode, system_constants)
         layout.settle()
-        image = None if layout.mistakes else _image(parser.unit, layout, filename, source)
+        image = None if layout.mistakes else _image(parser.unit, layout, sources)
         if layout.mistakes or image is None:
-            raise _errors(layout.mistakes, filename, source)
+            raise _errors(layout.mistakes, sources)
         return image
 
 
@@ -70,25 +73,27 @@ def _constants() -> dict[str, int]:
     return uapi.constants()
 
 
-def _errors(mistakes: list[tuple[int, SourceError]], filename: str, source: str) -> AsmError:
-    text = source.split("\n")
-    ordered = sorted(mistakes, key=lambda entry: (entry[0], entry[1].column))
+def _errors(mistakes: list[tuple[Place, SourceError]], sources: Sources) -> AsmError:
+    """In the order of the places, each once however often its file is included."""
+    found = {(place, m.column, m.message): None for place, m in mistakes}
     return AsmError(
         [
-            EmuError(m.message, file=filename, line=line, column=m.column, source=text[line - 1].rstrip())
-            for line, m in ordered
+            EmuError(
+                message, file=sources.names[place.file], line=place.line, column=column, source=sources.line(place)
+            )
+            for place, column, message in sorted(found)
         ]
     )
 
 
-def _image(unit: Unit, layout: Layout, filename: str, source: str) -> Image | None:
+def _image(unit: Unit, layout: Layout, sources: Sources) -> Image | None:
     """The finished image, or None when a value turned out not to fit (noted in `layout.mistakes`)."""
     contents: dict[str, list[bytes]] = {s.name: [] for s in unit.sections}
     lines: list[Line] = []
     for item, data in layout.emit():
-        assert item.section.zero or len(data) == item.size, f"line {item.line}: {len(data)} bytes, not {item.size}"
+        assert item.section.zero or len(data) == item.size, f"{item.place}: {len(data)} bytes, not {item.size}"
         contents[item.section.name].append(data)
-        lines.append(Line(item.address, item.size, filename, item.line, item.is_code))
+        lines.append(Line(item.address, item.size, sources.names[item.place.file], item.place.line, item.is_code))
     entry = _entry(unit, layout)
     if layout.mistakes or entry is None:
         return None
@@ -98,13 +103,14 @@ def _image(unit: Unit, layout: Layout, filename: str, source: str) -> Image | No
         if s.size and not s.discard
     ]
     return Image(
-        file=filename,
-        source=source,
+        file=sources.names[0],
+        source=sources.texts[0],
         sections=tuple(sorted(sections, key=lambda s: s.vaddr)),
         entry=entry,
         symbols={name: address for name, address in layout.labels.items() if "#" not in name},
         globals=frozenset(unit.globals),
         lines=tuple(sorted(lines, key=lambda line: line.address)),
+        includes=dict(zip(sources.names[1:], sources.texts[1:], strict=True)),
     )
 
 
@@ -114,6 +120,6 @@ def _entry(unit: Unit, layout: Layout) -> int | None:
         return layout.labels["_start"]
     first = next((item for item in unit.items if item.is_code and not item.section.discard), None)
     if first is None:
-        layout.mistakes.append((1, SourceError("nothing to run: neither a label _start nor an instruction")))
+        layout.mistakes.append((Place(0, 1), SourceError("nothing to run: neither a label _start nor an instruction")))
         return None
     return first.address

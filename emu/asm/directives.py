@@ -29,26 +29,9 @@ _IGNORED: Final = frozenset(
 )  # fmt: skip
 _REFUSED: Final = {
     ".incbin": "reads a host file, which assembling must not",
-    ".include": "reads a host file, which assembling must not",
     ".code32": "switches to 32-bit code; only 64-bit code runs here",
     ".code16": "switches to 16-bit code; only 64-bit code runs here",
-    **dict.fromkeys(
-        (
-            ".macro",
-            ".endm",
-            ".rept",
-            ".irp",
-            ".irpc",
-            ".endr",
-            ".if",
-            ".ifdef",
-            ".ifndef",
-            ".else",
-            ".elseif",
-            ".endif",
-        ),
-        "is not supported; use --assembler gas",
-    ),
+    **dict.fromkeys((".macro", ".endm", ".irp", ".irpc"), "is not supported; use --assembler gas"),
 }
 
 Handler = Callable[[Cursor, Token], Sequence[What]]

@@ -1,12 +1,14 @@
 """Constant expressions over numbers, symbols and `.`, with the precedence of GNU as.
 
-Highest: unary - ~ + ; then * / % << >> ; then | & ^ ! (a ! b is a | ~b) ; then + - . All levels associate to the left.
-That is not C's order (`1 << 2 + 1` is 5), but sources are shared with GNU as and must mean the same here.
+Highest: unary - ~ + ; then * / % << >> ; then | & ^ ! (a ! b is a | ~b) ; then + - ; then == != <> < <= > >= (true is
+-1) ; then && ; then || (true is 1). All levels associate to the left. That is not C's order (`1 << 2 + 1` is 5), but
+sources are shared with GNU as and must mean the same here.
 
 A value is an exact integer plus how many addresses it contains: a label has one, the difference of two has none.
 """
 
 from collections.abc import Callable
+from operator import eq, ge, gt, le, lt, ne
 from typing import Final, NamedTuple
 
 from emu.asm.errors import SourceError
@@ -57,7 +59,17 @@ class Register(NamedTuple):
 Expr = Number | Symbol | Unary | Binary | Register
 Lookup = Callable[[Symbol], Value]
 
-_LEVELS: Final = (frozenset("+-"), frozenset("|&^!"), frozenset({"*", "/", "%", "<<", ">>"}))
+_COMPARISONS: Final[dict[str, Callable[[int, int], bool]]] = {
+    "==": eq, "!=": ne, "<>": ne, "<": lt, "<=": le, ">": gt, ">=": ge,
+}  # fmt: skip
+_LEVELS: Final = (
+    frozenset({"||"}),
+    frozenset({"&&"}),
+    frozenset(_COMPARISONS),
+    frozenset("+-"),
+    frozenset("|&^!"),
+    frozenset({"*", "/", "%", "<<", ">>"}),
+)
 
 
 class Cursor:
@@ -182,6 +194,10 @@ def _binary(op: str, left: Value, right: Value, column: int) -> Value:
         if refs not in (0, 1):
             raise SourceError("sum of addresses", column)
         return _checked(a + b if op == "+" else a - b, refs, column)
+    if op in _COMPARISONS:
+        return Value(-1 if _COMPARISONS[op](a, b) else 0)
+    if op in ("&&", "||"):
+        return Value(int(bool(a and b) if op == "&&" else bool(a or b)))
     if op in "/%":
         if b == 0:
             raise SourceError("division by zero", column)

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from emu.asm.expr import Expr
 from emu.asm.instructions import Instruction
+from emu.asm.sources import Place
 
 READ: Final = 4  # the values of PF_R, PF_W, PF_X in program headers
 WRITE: Final = 2
@@ -83,7 +84,7 @@ class Item:
 
     what: What
     section: Section
-    line: int
+    place: Place
     column: int
     address: int = 0
     size: int = 0

@@ -17,6 +17,7 @@ from emu.asm.errors import SourceError
 from emu.asm.expr import Expr, Symbol, Value, evaluate
 from emu.asm.instructions import Encoding, Instruction, Key, Rendered, direct, field, render
 from emu.asm.items import EXEC, WRITE, Align, Assign, Branch, Bytes, Data, Fill, Item, Label, Section, Unit
+from emu.asm.sources import Place
 from emu.asm.verify import Decode
 
 TEXT_BASE: Final = 0x401000  # the page before it holds the file's headers
@@ -37,7 +38,7 @@ class Layout:
         self._constants = constants
         self.labels: dict[str, int] = {}
         self.values: dict[str, Value] = {}  # what .equ and = define
-        self.mistakes: list[tuple[int, SourceError]] = []
+        self.mistakes: list[tuple[Place, SourceError]] = []
         self._encodings: dict[Key, Encoding | SourceError] = {}
         self._missing: dict[Key, None] = {}  # to be encoded before the next pass; ordered
         self._constant: dict[int, Rendered] = {}  # by id of an item whose text no symbol can change
@@ -54,7 +55,7 @@ class Layout:
                 self._encode()
             elif self._too_big() or (not self._changed and (self._grow or self.mistakes)):
                 return
-        self.mistakes = [(self._unit.items[0].line, SourceError("sizes and addresses never settle"))]
+        self.mistakes = [(self._unit.items[0].place, SourceError("sizes and addresses never settle"))]
 
     def emit(self) -> Iterator[tuple[Item, bytes]]:
         """Every item that takes room, with its bytes (none in a section of zeros), once the layout has settled.
@@ -116,7 +117,7 @@ class Layout:
         self._place()
 
     def _mistake(self, item: Item, mistake: SourceError) -> None:
-        self.mistakes.append((item.line, SourceError(mistake.message, mistake.column or item.column)))
+        self.mistakes.append((item.place, SourceError(mistake.message, mistake.column or item.column)))
 
     def _place(self) -> None:
         """Sections one behind the other, each on pages of its own: code, constants, data, zeros."""

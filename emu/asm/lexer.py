@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from emu.asm.errors import SourceError
+from emu.asm.sources import Place
 
 Kind = Literal["number", "float", "string", "name", "local", "punct"]
 
@@ -26,7 +27,7 @@ class Token(NamedTuple):
 class Statement(NamedTuple):
     """One statement without comments. `column` is where its text starts, from 1; `att` is the syntax in force."""
 
-    line: int
+    place: Place
     column: int
     text: str
     att: bool
@@ -47,7 +48,7 @@ _TOKEN: Final = re.compile(
     | (?P<local>\d+[bf](?!\w))
     | (?P<badnumber>\d\w*)
     | (?P<name>[A-Za-z_.?@][\w.?@$]*)
-    | (?P<punct><<|>>|[-+*/%&|^~!()\[\]:,$={{}}])
+    | (?P<punct><<|>>|<=|>=|<>|==|!=|&&|\|\||[-+*/%&|^~!()\[\]:,$={{}}<>])
     | (?P<bad>\S)
     )""",
     re.X,
@@ -57,27 +58,30 @@ _ESCAPE: Final = re.compile(rb"\\([0-7]{1,3}|x[0-9a-fA-F]*|.)", re.S)
 
 
 class Splitter:
-    """Cuts source text into statements and collects the mistakes found on the way."""
+    """Cuts the source text of file number `file` into statements and collects the mistakes found on the way."""
 
-    def __init__(self, att: bool) -> None:
+    def __init__(self, att: bool, file: int = 0) -> None:
         self.att = att
-        self.mistakes: list[tuple[int, SourceError]] = []
+        self.file = file
+        self.mistakes: list[tuple[Place, SourceError]] = []
         self._in_block = False
 
     def split(self, source: str) -> Iterator[Statement]:
         """The statements of `source`, in order; lines count from 1."""
         for number, line in enumerate(source.split("\n"), 1):
-            for column, text in self._pieces(number, line.rstrip("\r")):
+            place = Place(self.file, number)
+            for column, text in self._pieces(place, line.rstrip("\r")):
                 switch = _SYNTAX.match(text)
                 if switch:
                     self.att = switch[1] == "att"
                 stripped = text.strip()
                 if stripped:
-                    yield Statement(number, column + len(text) - len(text.lstrip()), stripped, self.att)
+                    yield Statement(place, column + len(text) - len(text.lstrip()), stripped, self.att)
         if self._in_block:
-            self.mistakes.append((source.count("\n") + 1, SourceError("comment /* never ends")))
+            last = Place(self.file, source.count("\n") + 1)
+            self.mistakes.append((last, SourceError("comment /* never ends")))
 
-    def _pieces(self, number: int, line: str) -> list[tuple[int, str]]:
+    def _pieces(self, place: Place, line: str) -> list[tuple[int, str]]:
         """(column, text) of the statements on one line; a comment inside becomes one space."""
         pieces: list[tuple[int, str]] = []
         at, start, text = 0, 0, ""
@@ -96,7 +100,7 @@ class Splitter:
                 text += "  "
             else:
                 if match["other"] == '"':
-                    self.mistakes.append((number, SourceError("string never ends", at + 1)))
+                    self.mistakes.append((place, SourceError("string never ends", at + 1)))
                     return pieces
                 text += match[0]
             at = match.end()

@@ -32,7 +32,7 @@ class Symbols:
         self._starts = sorted(names)
         self._lines = program.image.lines if program.image else ()
         self._line_starts = [line.address for line in self._lines]
-        self._text = program.image.source.split("\n") if program.image else []
+        self._texts = program.image.texts() if program.image else {}
 
     @classmethod
     def of(cls, program: Program) -> "Symbols":
@@ -56,8 +56,8 @@ class Symbols:
         if i < 0 or address >= self._lines[i].address + max(1, self._lines[i].length):
             return None
         line = self._lines[i]
-        text = self._text[line.line - 1].strip() if line.line <= len(self._text) else ""
-        return SourceLine(line.file, line.line, text)
+        rows = self._texts.get(line.file, [])
+        return SourceLine(line.file, line.line, rows[line.line - 1].strip() if line.line <= len(rows) else "")
 
     def addresses(self) -> dict[str, int]:
         """Every name with its address."""

@@ -8,8 +8,9 @@
     fdtable   FdTable: numbers to Files
     pipe, device, tty, event         files that are not stored anywhere
     stream    what the embedding provides as standard input and output
+    shm       System V shared memory: segments and what attaches them
     host      a host directory as a read-only tree
-    proc      /proc/self
+    proc/     /proc: processes and the system as files
 
 A system call moves data in two steps: the file says how many bytes it can take or give now (or that the caller must
 wait), then user memory is faulted in for that many and copied. So nothing is consumed that cannot be delivered.

@@ -11,7 +11,8 @@ from mini_kernel.errors import SysError
 from mini_kernel.fs.file import MAX_OFFSET, DirectoryOpen, File, PathFile, RegularOpen, Views
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.pagecache import PageCache, PageSource
-from mini_kernel.uapi.errno import EFBIG, EINVAL, EIO, ELOOP, EPERM
+from mini_kernel.mm.vma import VM_MAYWRITE, VM_SHARED
+from mini_kernel.uapi.errno import EBUSY, EFBIG, EINVAL, EIO, ELOOP, EPERM
 from mini_kernel.uapi.fcntl import (
     F_SEAL_FUTURE_WRITE,
     F_SEAL_GROW,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mini_kernel.fs.tty import Terminal
 
 SECTOR_SHIFT: Final = 9  # st_blocks counts 512 bytes
+_NO_WRITING: Final = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
 
 
 class Clock(Protocol):
@@ -190,7 +192,7 @@ class RegularFile(Inode):
         total = sum(map(len, views))
         if offset + total > MAX_OFFSET:
             raise SysError(EFBIG)
-        if self.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_GROW):
+        if self.seals & (_NO_WRITING | F_SEAL_GROW):
             self._check_seals(offset + total)
         for view in views:
             try:
@@ -208,8 +210,34 @@ class RegularFile(Inode):
         return offset - start
 
     def _check_seals(self, end: int) -> None:
-        if self.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) or (self.seals & F_SEAL_GROW and end > self.cache.size):
+        if not self.writable():
             raise SysError(EPERM)
+        self.check_growth(end)
+
+    def writable(self) -> bool:
+        """False if a seal keeps the content from being changed by anything but mappings made before."""
+        return not self.seals & _NO_WRITING
+
+    def check_growth(self, end: int) -> None:
+        """SysError(EPERM) if a seal keeps the file from reaching up to `end`."""
+        if self.seals & F_SEAL_GROW and end > self.cache.size:
+            raise SysError(EPERM)
+
+    def seal(self, seals: int) -> None:
+        """F_ADD_SEALS of fcntl(2). Raises SysError: EPERM under F_SEAL_SEAL, EBUSY while a mapping may write."""
+        if self.seals & F_SEAL_SEAL:
+            raise SysError(EPERM)
+        writable = VM_SHARED | VM_MAYWRITE
+        if seals & ~self.seals & F_SEAL_WRITE and any(m.vma.flags & writable == writable for m in self.cache.mappings):
+            raise SysError(EBUSY)
+        self.seals |= seals
+
+    def punch(self, start: int, end: int) -> None:
+        """Make [start, end) a hole: fallocate(2). Raises SysError(EPERM) against a seal."""
+        if not self.writable():
+            raise SysError(EPERM)
+        self.cache.punch(start, end)
+        self.modified()
 
     def truncate(self, size: int) -> None:
         """Set the length. Raises SysError(EPERM) against a seal."""

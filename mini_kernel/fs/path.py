@@ -26,6 +26,7 @@ class FsContext:
     uid: int = 0
     gid: int = 0
     groups: tuple[int, ...] = ()
+    no_new_privileges: bool = False  # PR_SET_NO_NEW_PRIVS; execve(2) gives none in any case
 
     def copy(self) -> "FsContext":
         """One for a forked process."""
@@ -41,6 +42,11 @@ class Caller(Protocol):
     exe_path: bytes
     restart: dict[str, Any]  # kept while a call waits
 
+    @property
+    def tgid(self) -> int:
+        """Process id, 0 before there is a process."""
+        ...
+
 
 @dataclass(slots=True)
 class Place:
@@ -54,6 +60,7 @@ class Place:
     name: bytes
     inode: Inode | None
     slash: bool = False
+    link: Symlink | None = None  # the magic link that led to `inode` without a path
 
     def is_special(self) -> bool:
         """True if the last component is not a name that could be created or removed."""
@@ -125,7 +132,8 @@ def walk(
                 at = root if target[:1] == b"/" else place.parent
                 place = Place(root, b"", at)
                 continue
-            inode = place.inode = jump
+            place.link, place.inode = inode, jump
+            inode = jump
         if inode is None:
             if left:
                 raise SysError(ENOENT)

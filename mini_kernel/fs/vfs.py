@@ -59,6 +59,7 @@ class BootCaller:
     fs: FsContext
     files: FdTable = field(default_factory=FdTable)
     tid: int = 0
+    tgid: int = 0
     exe_path: bytes = b""
     restart: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -66,17 +67,27 @@ class BootCaller:
 class Vfs:
     """The file tree of a system, and the standard streams."""
 
-    def __init__(self, frames: FrameAllocator, clock: Clock, random: Random, root: str | None = None) -> None:
-        """`root` names a host directory to serve as `/`. Raises OSError if it cannot be listed."""
+    def __init__(
+        self,
+        frames: FrameAllocator,
+        clock: Clock,
+        random: Random,
+        root: str | None = None,
+        system: proc.System | None = None,
+    ) -> None:
+        """`root` names a host directory to serve as `/`; `system` is what /proc shows, which is empty without.
+
+        Raises OSError if the directory cannot be listed.
+        """
         self.sb = SuperBlock(frames, clock, random)
         self.root: Directory = host_root(self.sb, root) if root is not None else Directory(self.sb, 0o755)
         self.boot = BootCaller(FsContext(self.root, self.root))
         self.stdio: list[StreamInode] = []  # input, output, error: their `stream` is a handle
-        self._populate()
+        self._populate(proc.build(self.sb, system) if system is not None else Directory(self.sb, 0o555))
 
-    def _populate(self) -> None:
+    def _populate(self, proc_root: Directory) -> None:
         """/dev and /proc are ours in any case, the rest only where the host has none."""
-        for name, node in ((b"dev", self._build_dev()), (b"proc", proc.build(self.sb))):
+        for name, node in ((b"dev", self._build_dev()), (b"proc", proc_root)):
             if self.root.find(name, self.boot) is not None:
                 self.root.remove(name)
             node.mount = True
@@ -94,7 +105,9 @@ class Vfs:
             dev.add(name, CharDevice(self.sb, 0o666, numbers))
         for name, target in _DEV_LINKS.items():
             dev.add(name, Symlink(self.sb, target))
-        dev.add(b"shm", Directory(self.sb, 0o1777))
+        shm = Directory(self.sb, 0o1777)  # where shm_open(3) makes its files; a tmpfs, as all is here
+        shm.mount = True
+        dev.add(b"shm", shm)
         return dev
 
     def context(self) -> FsContext:
@@ -208,6 +221,8 @@ class Vfs:
 
     def _full_path(self, place: Place, caller: Caller) -> bytes:
         """What /proc/self/fd and /proc/pid/maps show."""
+        if place.link is not None:
+            return place.link.read_target(caller)
         if place.is_special():
             assert isinstance(place.inode, Directory)
             return path_of(place.inode, caller.fs.root)

@@ -1,28 +1,77 @@
 """The invariants, recomputed from nothing: what `--check` and the model tests run after every step.
 
-Everything here reads tables and counts only, by its own loops, and raises KernelBug naming the rule that is broken.
+Everything here reads tables and counts only, decodes entries by itself, and raises KernelBug naming the rule that is
+broken. The PTE tables of an address space are looked at many at a time, as arrays.
 """
 
-from collections import Counter
 from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mini_kernel.errors import KernelBug
 from mini_kernel.mm.frame import K_CACHE, K_EXCLUSIVE, K_TABLE, FrameAllocator
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.pagecache import PageCache
-from mini_kernel.mm.vma import VM_EXEC, VM_SHARED, VM_WRITE, Vma
+from mini_kernel.mm.vma import VM_EXEC, VM_SHARED, VM_WRITE
 from mini_kernel.mm.walk import MAPPED
 from mini_kernel.x86 import PAGE_SHIFT, PTE_ADDR, PTE_NX, PTE_P, PTE_W, TABLE_BITS
+
+_CHUNK: Final = 256  # PTE tables looked at at once
+_P, _W, _ADDR = np.uint64(PTE_P), np.uint64(PTE_W), np.uint64(PTE_ADDR)
+_PRESENT_NX = np.uint64(PTE_P | PTE_NX)
+_MAPPED, _TWELVE = np.uint64(MAPPED), np.uint64(PAGE_SHIFT)
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
+
+
+class Use(NamedTuple):
+    """A PMD entry: the PTE table it points at, and the address from which on."""
+
+    table: int
+    base: int
+
+
+class Pages(NamedTuple):
+    """The PTEs in use of some tables, as parallel arrays."""
+
+    table: Ints
+    address: Ints
+    entry: Words
+    pfn: Ints
+    vma: Ints  # the number of the VMA
 
 
 class Recount:
     """What the tables of all address spaces refer to, counted from nothing."""
 
     def __init__(self, frames: FrameAllocator) -> None:
-        self.references: Counter[int] = Counter({frames.zero_page: 1})  # to data frames
-        self.tables: Counter[int] = Counter()  # to paging structures
+        ever = frames.high.frontier if frames.high.frontier > frames.low.end else frames.low.frontier
+        self.references = np.zeros(ever, np.int64)  # by pfn, to data frames
+        self.references[frames.zero_page] = 1
+        self.tables = np.zeros(ever, np.int64)  # by pfn, to paging structures
+        self.pins = np.zeros(ever, np.int64)
+        for pfn, times in frames.pins.items():
+            self.pins[pfn] = times
         self.claimed: dict[int, bool] = {}  # PTE table -> a PMD entry that points at it has PTE_W
         self.users: dict[int, set[int]] = {}  # PTE table -> PGDs of those who map it
+
+
+class Areas:
+    """The VMAs of an address space as arrays: where they are, and what their PTEs may not have."""
+
+    def __init__(self, mm: Mm) -> None:
+        vmas = mm.vmas
+        self.start = np.array([v.start for v in vmas], np.int64)
+        self.end = np.array([v.end for v in vmas], np.int64)
+        self.forbidden = np.array(
+            [(0 if v.page_bits else PTE_P) | (0 if v.flags & VM_WRITE else PTE_W) for v in vmas], np.uint64
+        )
+        self.no_code = np.array([not v.flags & VM_EXEC for v in vmas], np.bool_)
+        self.private = np.array([not v.flags & VM_SHARED for v in vmas], np.bool_)
 
 
 def check(frames: FrameAllocator, mms: Iterable[Mm], caches: Iterable[PageCache] = ()) -> None:
@@ -33,16 +82,19 @@ def check(frames: FrameAllocator, mms: Iterable[Mm], caches: Iterable[PageCache]
         check_vmas(mm)
         _check_tree(mm, found)
     for cache in caches:
-        for pfn in cache.pages.values():
-            found.references[pfn] += 1
-            if not frames.kind[pfn] & K_CACHE:
-                raise KernelBug(f"frame {pfn:#x} is in a page cache but not marked so")
-    found.references.update(frames.pins)
+        pfns = np.fromiter(cache.pages.values(), np.int64, len(cache.pages))
+        np.add.at(found.references, pfns, 1)
+        if not (frames.kind[pfns] & K_CACHE).all():
+            raise KernelBug(f"frame {_first(pfns, frames.kind[pfns] & K_CACHE == 0):#x} is cached but not marked so")
+    found.references += found.pins
     _check_counts(frames, found)
     _check_sharing(frames, found)
     _check_free(frames)
-    for mm in mms:
-        _check_cow(frames, mm)
+
+
+def _first(values: Ints, where: Bools) -> int:
+    """The first of `values` where the condition holds."""
+    return int(values[where.argmax()])
 
 
 def check_vmas(mm: Mm) -> None:
@@ -60,10 +112,12 @@ def check_vmas(mm: Mm) -> None:
 
 
 def _check_tree(mm: Mm, found: Recount) -> None:
-    """Count what the tree of one address space refers to, and check each mapped PTE against its VMA (I5, I8)."""
+    """Count what the tree of one address space refers to, and check each mapped PTE against its VMA (I4, I5, I8)."""
     found.tables[mm.pt.pgd] += 1
     own = 1
-    anon = file = unclaimed = 0
+    unclaimed = 0
+    fresh: list[Use] = []  # PTE tables not counted yet
+    known: list[Use] = []
     for level, base, entry in _upper_entries(mm):
         child = (entry & PTE_ADDR) >> PAGE_SHIFT
         allowed = TABLE_BITS if level < 2 or entry & PTE_W else TABLE_BITS & ~PTE_W
@@ -74,84 +128,120 @@ def _check_tree(mm: Mm, found: Recount) -> None:
             own += 1
             continue
         unclaimed += not entry & PTE_W
-        a, f = _check_table(mm, child, base, None if child in found.claimed else found.references)
+        own += int(mm.frames.owner[child]) == mm.pt.pgd
+        (known if child in found.claimed else fresh).append(Use(child, base))
         found.users.setdefault(child, set()).add(mm.pt.pgd)
         found.claimed[child] = found.claimed.get(child, False) or bool(entry & PTE_W)
-        if mm.frames.owner[child] == mm.pt.pgd:
-            own, anon, file = own + 1, anon + a, file + f
     if (own, unclaimed) != (mm.pt.tables, mm.pt.unclaimed):
         counted = (mm.pt.tables, mm.pt.unclaimed)
         raise KernelBug(f"I8: (paging structures, unclaimed PMD entries) are {(own, unclaimed)}, counted as {counted}")
+    anon = file = 0
+    areas = Areas(mm)
+    for uses in (fresh, known):
+        for i in range(0, len(uses), _CHUNK):
+            a, f = _check_tables(mm, areas, uses[i : i + _CHUNK], found, count=uses is fresh)
+            anon, file = anon + a, file + f
     if (anon, file) != (mm.rss_anon, mm.rss_file):
         raise KernelBug(f"I8: resident (anon, file) is {(anon, file)}, counted as {(mm.rss_anon, mm.rss_file)}")
 
 
 def _upper_entries(mm: Mm) -> Iterable[tuple[int, int, int]]:
     """(level, base address, entry) of every non-zero entry above the PTE tables."""
-    words = mm.frames.ram.words
+    tables = mm.frames.ram.tables
     level_tables = [(mm.pt.pgd, 0)]
     for level, shift in enumerate((39, 30, 21)):
         below: list[tuple[int, int]] = []
         for table, base in level_tables:
-            for index, entry in enumerate(words[table << 9 : (table << 9) + 512].tolist()):
-                if entry:
-                    yield level, base + (index << shift), entry
-                    below.append(((entry & PTE_ADDR) >> PAGE_SHIFT, base + (index << shift)))
+            row = tables[table]
+            indices = row.nonzero()[0]
+            for index, entry in zip(indices.tolist(), row[indices].tolist(), strict=True):
+                yield level, base + (index << shift), entry
+                below.append(((entry & PTE_ADDR) >> PAGE_SHIFT, base + (index << shift)))
         level_tables = below
 
 
-def _check_table(mm: Mm, table: int, base: int, references: Counter[int] | None) -> tuple[int, int]:
-    """Check the PTEs of one table; returns its resident (anonymous, file) pages."""
-    anon = file = 0
-    vma: Vma | None = None
-    for index, entry in enumerate(mm.frames.ram.words[table << 9 : (table << 9) + 512].tolist()):
-        if not entry:
-            continue
-        address = base + (index << PAGE_SHIFT)
-        if not entry & MAPPED:
-            raise KernelBug(f"PTE {entry:#x} at {address:#x} is neither empty nor mapped")
-        if vma is None or not vma.start <= address < vma.end:
-            vma = mm.find(address)
-        if vma is None:
-            raise KernelBug(f"I5: page {address:#x} is mapped outside every VMA")
-        _check_rights(vma, address, entry)
-        pfn = (entry & PTE_ADDR) >> PAGE_SHIFT
-        if pfn == mm.frames.zero_page:
-            if entry & PTE_W:
-                raise KernelBug(f"the zero page is writable at {address:#x}")
-            continue
-        if references is not None:
-            references[pfn] += 1
-        if mm.frames.kinds[pfn] & K_CACHE:
-            file += 1
-        else:
-            anon += 1
-    return anon, file
+def _check_tables(mm: Mm, areas: Areas, uses: list[Use], found: Recount, count: bool) -> tuple[int, int]:
+    """Check the PTEs of these tables, adding what they refer to if `count`; the resident (anonymous, file) pages.
+
+    Resident is what lies in tables that this address space owns.
+    """
+    frames = mm.frames
+    pages = _pages_of(mm, areas, uses)
+    if not len(pages.entry):
+        return 0, 0
+    _check_rights(mm, areas, pages)
+    _check_cow(frames, areas, pages, found)
+    counted = pages.pfn != frames.zero_page
+    if count:
+        np.add.at(found.references, pages.pfn[counted], 1)
+    resident = pages.pfn[counted & (frames.owner[pages.table] == mm.pt.pgd)]
+    file = int(np.count_nonzero(frames.kind[resident] & K_CACHE))
+    return len(resident) - file, file
 
 
-def _check_rights(vma: Vma, address: int, entry: int) -> None:
-    """I9's half in the tables: an entry never grants more than its VMA."""
-    if entry & PTE_P and not vma.page_bits:
-        raise KernelBug(f"page {address:#x} is present in PROT_NONE {vma}")
-    if entry & PTE_W and not vma.flags & VM_WRITE:
-        raise KernelBug(f"page {address:#x} is writable in {vma}")
-    if entry & PTE_P and not entry & PTE_NX and not vma.flags & VM_EXEC:
-        raise KernelBug(f"page {address:#x} is executable in {vma}")
+def _pages_of(mm: Mm, areas: Areas, uses: list[Use]) -> Pages:
+    """What is mapped in these tables, each page with its VMA (I5)."""
+    tables, bases = np.array(uses, np.int64).reshape(-1, 2).T
+    block = mm.frames.ram.tables[tables]
+    rows, columns = block.nonzero()
+    entry = block[rows, columns]
+    address = bases[rows] + (columns << PAGE_SHIFT)
+    unmapped = entry & _MAPPED == 0
+    if np.count_nonzero(unmapped):
+        raise KernelBug(f"the PTE at {_first(address, unmapped):#x} is neither empty nor mapped")
+    vma = np.searchsorted(areas.start, address, "right") - 1
+    outside = vma < 0
+    if not np.count_nonzero(outside):
+        outside = address >= areas.end[vma]
+    if np.count_nonzero(outside):
+        raise KernelBug(f"I5: page {_first(address, outside):#x} is mapped outside every VMA")
+    return Pages(tables[rows], address, entry, ((entry & _ADDR) >> _TWELVE).astype(np.int64), vma)
+
+
+def _check_rights(mm: Mm, areas: Areas, pages: Pages) -> None:
+    """I9's half in the tables: an entry never grants more than its VMA, and nobody may write to the zero page."""
+    excess = pages.entry & areas.forbidden[pages.vma] != 0
+    code = areas.no_code[pages.vma] & (pages.entry & _PRESENT_NX == _P)
+    zero = (pages.pfn == mm.frames.zero_page) & (pages.entry & _W != 0)
+    wrong = excess | code | zero
+    if np.count_nonzero(wrong):
+        i = int(wrong.argmax())
+        what = "present or writable, which its VMA forbids" if excess[i] else "writable" if zero[i] else "executable"
+        vma = mm.vmas[int(pages.vma[i])]
+        raise KernelBug(f"page {int(pages.address[i]):#x} in {vma} is {what}: {int(pages.entry[i]):#x}")
+
+
+def _check_cow(frames: FrameAllocator, areas: Areas, pages: Pages, found: Recount) -> None:
+    """I4: a frame with more than one owner is write-protected behind every private area; R3 allows no exception.
+
+    Whether the PMD entry forbids writing does not matter: the table could be reused as it is. References that are pins
+    do not count: a pinned page that one entry maps may be written in place.
+    """
+    private = areas.private[pages.vma]
+    cached = frames.kind[pages.pfn] & K_CACHE != 0
+    pins = found.pins[pages.pfn]
+    wrong = private & (pages.entry & _W != 0) & (cached | (frames.count[pages.pfn] - pins > 1))
+    if np.count_nonzero(wrong):
+        raise KernelBug(f"I4: a shared frame is writable at {_first(pages.address, wrong):#x}")
+    if frames.pins:
+        wrong = private & ~cached & (pins > 0) & (frames.kind[pages.table] & K_EXCLUSIVE == 0)
+        if np.count_nonzero(wrong):
+            raise KernelBug(f"pinned page {_first(pages.address, wrong):#x} is in a table that is not EXCLUSIVE")
 
 
 def _check_counts(frames: FrameAllocator, found: Recount) -> None:
     """I1, I3: every count equals the recount."""
-    used: list[int] = frames.used().tolist()
-    for pfn in used:
-        count = frames.counts[pfn]
-        is_table = frames.kinds[pfn] & K_TABLE
-        expected = found.tables[pfn] if is_table else found.references[pfn]
-        if count != expected:
-            rule, what = ("I1", "table") if is_table else ("I3", "frame")
-            raise KernelBug(f"{rule}: {what} {pfn:#x} has count {count}, found {expected} references")
-    for pfn in list(found.references) + list(found.tables):
-        if frames.counts[pfn] <= 0:
-            raise KernelBug(f"I3: frame {pfn:#x} is referred to but free")
+    ever = len(found.tables)
+    is_table = frames.kind[:ever] & K_TABLE != 0
+    expected = np.where(is_table, found.tables, found.references)
+    wrong = frames.count[:ever] != expected
+    if np.count_nonzero(wrong):
+        pfn = int(wrong.argmax())
+        rule, what = ("I1", "table") if is_table[pfn] else ("I3", "frame")
+        raise KernelBug(f"{rule}: {what} {pfn:#x} has count {frames.counts[pfn]}, found {expected[pfn]} references")
+    mixed = np.where(is_table, found.references, found.tables) != 0
+    if np.count_nonzero(mixed):
+        raise KernelBug(f"I3: frame {int(mixed.argmax()):#x} is referred to, but free or used for something else")
 
 
 def _check_sharing(frames: FrameAllocator, found: Recount) -> None:
@@ -166,41 +256,18 @@ def _check_sharing(frames: FrameAllocator, found: Recount) -> None:
 
 def _check_free(frames: FrameAllocator) -> None:
     """I6: free store and use are disjoint and complete."""
-    free: list[int] = []
+    pieces: list[Ints] = []
     for zone in (frames.low, frames.high):
-        free += zone.free + [pfn for chunk in zone.chunks for pfn in chunk.tolist()]
-        free_ok = all(pfn < zone.frontier for pfn in zone.free)
-        if not free_ok:
+        scalars = np.array(zone.free, np.int64)
+        if (scalars >= zone.frontier).any():
             raise KernelBug("I6: a frame behind the frontier is on the free list")
-    if len(set(free)) != len(free):
+        pieces += [scalars, *zone.chunks]
+    free = np.concatenate(pieces)
+    if len(free) and np.bincount(free).max() > 1:
         raise KernelBug("I6: a frame is free twice")
-    used = len(frames.used())
-    if any(frames.counts[pfn] for pfn in free):
+    if frames.count[free].any():
         raise KernelBug("I6: a frame in use is on the free list")
+    used = len(frames.used())
     ever = frames.low.frontier - frames.reserved + frames.high.frontier - frames.low.end
     if used != frames.in_use or used + len(free) != ever:
         raise KernelBug(f"I6: {used} frames used (counted {frames.in_use}) + {len(free)} free of {ever}")
-
-
-def _check_cow(frames: FrameAllocator, mm: Mm) -> None:
-    """I4: a frame with more than one owner is write-protected behind every private area; R3 allows no exception.
-
-    Whether the PMD entry forbids writing does not matter: the table could be reused as it is.
-    """
-    for vma in mm.vmas:
-        if vma.flags & VM_SHARED:
-            continue
-        for r in mm.pt.tables_in(vma.start, vma.end):
-            exclusive = frames.kinds[r.table] & K_EXCLUSIVE
-            for index in range(r.first, r.last):
-                entry = frames.ram.words[r.table << 9 | index]
-                pfn = (entry & PTE_ADDR) >> PAGE_SHIFT
-                if entry & PTE_W and (_owners(frames, pfn) > 1 or frames.kinds[pfn] & K_CACHE):
-                    raise KernelBug(f"I4: shared frame {pfn:#x} is writable at {r.base + (index << 12):#x}")
-                if entry & MAPPED and pfn in frames.pins and not frames.kinds[pfn] & K_CACHE and not exclusive:
-                    raise KernelBug(f"pinned frame {pfn:#x} is in PTE table {r.table:#x}, which is not EXCLUSIVE")
-
-
-def _owners(frames: FrameAllocator, pfn: int) -> int:
-    """References other than pins: a pinned page that one entry maps may be written in place."""
-    return frames.counts[pfn] - frames.pins.get(pfn, 0)

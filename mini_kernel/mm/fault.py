@@ -176,7 +176,7 @@ def _file(mm: Mm, vma: Vma, address: int, error: int) -> str:
     if index << PAGE_SHIFT >= cache.size:
         raise BadAccess(SIGBUS, BUS_ADRERR, "bus", "the file ends before this page")
     if vma.flags & VM_SFORK:
-        return region.install(mm, vma, address)
+        return region.install(mm, vma, address, bool(error & PF_WRITE))
     frames = mm.frames
     source = cache.get_page(index)
     bits = vma.page_bits

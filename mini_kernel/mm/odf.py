@@ -16,6 +16,7 @@ from mini_kernel.errors import SysError
 from mini_kernel.mm.dup import LEFT_OUT, PinnedCopy, copy_pinned, copy_tables, copy_vmas, new_child, pinned_pages
 from mini_kernel.mm.frame import Pfns
 from mini_kernel.mm.mm import Mm
+from mini_kernel.mm.vma import VM_SFORK
 from mini_kernel.mm.walk import Entries, Upper, frames_of
 from mini_kernel.x86 import (
     PAGE_SHIFT,
@@ -89,19 +90,21 @@ def odfork_mm(parent: Mm) -> Mm:
 def _tables_apart(parent: Mm, puds: list[Upper], pmds: list[Upper], slots: Slots, tables: Pfns) -> _Apart | None:
     """Which of `tables`, below entries `slots` of the PMD tables laid end to end, must not be shared; None if all may.
 
-    EXCLUSIVE ones that hold pinned pages (F20), and those that map what a child does not inherit (F21).
+    EXCLUSIVE ones that hold pinned pages (F20), those that map what a child does not inherit (F21), and those of
+    regions for sfork: their pages promise that no fault will come, and a write below a shared table is one (X1).
     """
-    left_out = [v for v in parent.vmas if v.flags & LEFT_OUT]
-    if not left_out and not parent.frames.pins:
+    areas = [v for v in parent.vmas if v.flags & (LEFT_OUT | VM_SFORK)]
+    if not areas and not parent.frames.pins:
         return None
     starts = np.array([puds[p.parent].column << PGDIR_SHIFT | p.column << PUD_SHIFT for p in pmds], np.int64)
     bases = starts[slots >> 9] + ((slots & (PTRS_PER_TABLE - 1)) << PMD_SHIFT)
     copied, absent = np.zeros(len(slots), np.bool_), np.zeros(len(slots), np.bool_)
-    for vma in left_out:
+    for vma in areas:
         first, last = np.searchsorted(bases, [vma.start & -PMD_SIZE, vma.end])
         copied[first:last] = True
-        first, last = np.searchsorted(bases, [vma.start + PMD_SIZE - 1 & -PMD_SIZE, vma.end & -PMD_SIZE])
-        absent[first:last] = True
+        if vma.flags & LEFT_OUT:
+            first, last = np.searchsorted(bases, [vma.start + PMD_SIZE - 1 & -PMD_SIZE, vma.end & -PMD_SIZE])
+            absent[first:last] = True
     pinned = pinned_pages(parent, tables, bases)
     copied |= np.isin(tables, [table for table, _ in pinned])
     return _Apart(np.flatnonzero(copied & ~absent), np.flatnonzero(absent), bases, pinned)

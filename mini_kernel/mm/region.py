@@ -22,9 +22,10 @@ class SharedArea(SharedMemory):
     name = "[sfork]"
 
 
-def install(mm: Mm, vma: Vma, address: int) -> str:
+def install(mm: Mm, vma: Vma, address: int, write: bool = False) -> str:
     """First touch of a page: one zeroed frame for it, mapped at its place in every VMA of the region (S10).
 
+    `write` says what the touch was: it matters only where writes are noted, as nobody will fault again elsewhere.
     Returns the fault class. Raises SysError(ENOMEM) with nothing mapped; a process whose tables cannot be extended is
     passed over, and takes a fault of its own later.
     """
@@ -33,7 +34,7 @@ def install(mm: Mm, vma: Vma, address: int) -> str:
     index = vma.index_of(address)
     mm.pt.make_slot(address)
     pfn = cache.get_page(index)
-    _install_in(mm, vma, index, pfn)
+    _install_in(mm, vma, index, pfn, write)
     for mapping in cache.mappings:
         other: Vma = mapping.vma
         if other is not vma and other.pgoff <= index < other.pgoff + other.pages:
@@ -44,22 +45,22 @@ def install(mm: Mm, vma: Vma, address: int) -> str:
     return "sfork_install"
 
 
-def _install_in(mm: Mm, vma: Vma, index: int, pfn: int) -> None:
+def _install_in(mm: Mm, vma: Vma, index: int, pfn: int, write: bool = False) -> None:
     """Map a page in one VMA, with this VMA's rights, unless it is mapped there already."""
     slot = mm.pt.make_slot(vma.start + ((index - vma.pgoff) << PAGE_SHIFT))
     words = mm.frames.ram.words
     if not words[slot]:
-        words[slot] = pfn << PAGE_SHIFT | entry_bits(vma)
+        words[slot] = pfn << PAGE_SHIFT | entry_bits(vma, write)
         mm.frames.get(pfn)
         mm.pt.rss_file += 1
 
 
-def entry_bits(vma: Vma) -> int:
+def entry_bits(vma: Vma, write: bool = False) -> int:
     """The PTE bits of a region's page in this VMA. Writable ones are dirty from the start, as no fault will come again:
-    unless the area has been told to note writes.
+    unless the area has been told to note writes, and this is none.
     """
     bits = vma.page_bits or PTE_PROTNONE
-    if vma.soft_clean:
+    if vma.soft_clean and not write:
         return bits & ~PTE_W
     return bits | PTE_D | PTE_SOFT_DIRTY if bits & PTE_W else bits
 

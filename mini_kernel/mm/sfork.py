@@ -23,7 +23,7 @@ from mini_kernel.uapi.mman import (
     PROT_WRITE,
     SFORK_POPULATE,
 )
-from mini_kernel.x86 import PAGE_SHIFT, page_up
+from mini_kernel.x86 import PAGE_SHIFT
 
 
 def map_region(mm: Mm, length: int, flags: int) -> int:
@@ -37,15 +37,11 @@ def map_region(mm: Mm, length: int, flags: int) -> int:
 def sfork_mm(parent: Mm, fork: Callable[[Mm], Mm], address: int, length: int, flags: int) -> Mm:
     """A child of `parent`, made by `fork`, that shares the region at `address` with it.
 
-    Either side keeps the right to write only if `flags` say so. On-demand fork must not share the region's PTE tables:
-    the two sides have different rights to them, and a populated region promises no faults (X1).
+    Either side keeps the right to write only if `flags` say so. No fork shares the PTE tables of a region.
     Raises SysError(ENOMEM) with the parent as it was, the region still mapped.
     """
-    end = address + page_up(length)
     child = fork(parent)
     try:
-        child.pt.claim(address, end)
-        parent.pt.claim(address, end)
         if not flags & CHILD_WRITE:
             protect.mprotect(child, address, length, PROT_READ)
         if not flags & PARENT_WRITE:

@@ -129,7 +129,7 @@ def sys_creat(k: "Kernel", t: "Task", address: int, mode: int) -> int:
 
 @syscall(SYS_memfd_create)
 def sys_memfd_create(k: "Kernel", t: "Task", name: int, flags: int) -> int:
-    """memfd_create(2), without huge pages."""
+    """memfd_create(2), without huge pages: MFD_HUGETLB is a bit like any that is not known."""
     flags = u32(flags)
     if flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING):
         raise SysError(EINVAL)
@@ -252,11 +252,11 @@ def _seals(file: File, command: int, seals: int) -> int:
         raise SysError(EINVAL)
     if command == F_GET_SEALS:
         return inode.seals
-    if not file.can_write or inode.seals & F_SEAL_SEAL:
+    if not file.can_write:
         raise SysError(EPERM)
     if seals & ~_ALL_SEALS:
         raise SysError(EINVAL)
-    inode.seals |= seals
+    inode.seal(seals)
     return 0
 
 
@@ -345,9 +345,10 @@ def sys_fallocate(k: "Kernel", t: "Task", fd: int, mode: int, offset: int, lengt
         mode & _FALLOC_PUNCH_HOLE and not keep
     ):
         raise SysError(EOPNOTSUPP)
+    if not mode & _FALLOC_PUNCH_HOLE:
+        inode.check_growth(start + size)
     if mode & ~_FALLOC_KEEP_SIZE:
-        inode.cache.punch(start, start + size)
-        inode.modified()
+        inode.punch(start, start + size)
     if not keep and start + size > inode.cache.size:
         inode.truncate(start + size)
     return 0

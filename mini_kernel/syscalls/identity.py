@@ -1,12 +1,14 @@
 """Who and what the system is: uname, ids, limits, random bytes, arch_prctl, prctl."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
+from mini_kernel.fs.proc import facts
 from mini_kernel.mm import uaccess
 from mini_kernel.mm.mm import UNLIMITED
 from mini_kernel.syscalls.table import s32, syscall, u32
-from mini_kernel.task import Task
+from mini_kernel.task import ODF_ACTIVE, ODF_ARMED, Task
 from mini_kernel.uapi import structs
 from mini_kernel.uapi.errno import EFAULT, EINVAL, EPERM, ESRCH
 from mini_kernel.uapi.misc import GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM
@@ -28,7 +30,33 @@ from mini_kernel.uapi.numbers import (
     SYS_sysinfo,
     SYS_uname,
 )
-from mini_kernel.uapi.prctl import ARCH_GET_FS, ARCH_GET_GS, ARCH_SET_FS, ARCH_SET_GS, PR_GET_NAME, PR_SET_NAME
+from mini_kernel.uapi.prctl import (
+    ARCH_GET_FS,
+    ARCH_GET_GS,
+    ARCH_SET_FS,
+    ARCH_SET_GS,
+    PR_CAPBSET_READ,
+    PR_GET_CHILD_SUBREAPER,
+    PR_GET_DUMPABLE,
+    PR_GET_KEEPCAPS,
+    PR_GET_NAME,
+    PR_GET_NO_NEW_PRIVS,
+    PR_GET_PDEATHSIG,
+    PR_GET_SECCOMP,
+    PR_GET_SECUREBITS,
+    PR_GET_THP_DISABLE,
+    PR_GET_TID_ADDRESS,
+    PR_GET_TIMERSLACK,
+    PR_GET_TSC,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_DUMPABLE,
+    PR_SET_NAME,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_ODF,
+    PR_SET_PDEATHSIG,
+    PR_SET_TIMERSLACK,
+    PR_TSC_ENABLE,
+)
 from mini_kernel.uapi.resource import (
     RLIM_INFINITY,
     RLIM_NLIMITS,
@@ -43,7 +71,8 @@ from mini_kernel.x86 import PAGE_SHIFT, TASK_SIZE
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
 
-RELEASE: Final = "6.1.0-cr3lab"
+_LAST_CAPABILITY: Final = 40  # CAP_CHECKPOINT_RESTORE
+_TIMER_SLACK_NS: Final = 50_000
 _MM_LIMITS: Final = {
     RLIMIT_AS: "address_space",
     RLIMIT_DATA: "data",
@@ -55,7 +84,8 @@ _MM_LIMITS: Final = {
 @syscall(SYS_uname)
 def sys_uname(k: "Kernel", t: Task, address: int) -> int:
     """uname(2)."""
-    uaccess.write(t.mm, address, structs.pack_utsname("Linux", "cr3lab", RELEASE, "#1 mini_kernel", "x86_64", "(none)"))
+    names = facts.SYSNAME, facts.NODENAME, facts.RELEASE, facts.VERSION, "x86_64", "(none)"
+    uaccess.write(t.mm, address, structs.pack_utsname(*names))
     return 0
 
 
@@ -146,16 +176,111 @@ def sys_arch_prctl(k: "Kernel", t: Task, code: int, address: int) -> int:
     return 0
 
 
-@syscall(SYS_prctl)
-def sys_prctl(k: "Kernel", t: Task, option: int, argument: int) -> int:
-    """prctl(2): the thread's name. Other options do not exist here."""
-    if option == PR_SET_NAME:
-        t.name = uaccess.read_cstr(t.mm, argument, 4096)[:15].decode("utf-8", "replace")
-    elif option == PR_GET_NAME:
-        uaccess.write(t.mm, argument, t.name.encode()[:15].ljust(16, b"\0"))
-    else:
+# -- prctl -------------------------------------------------------------------------------------------
+
+
+def _require(condition: bool) -> None:
+    if not condition:
         raise SysError(EINVAL)
+
+
+def _arm_odf(t: Task, arguments: tuple[int, ...]) -> int:
+    """The next fork of this process is on-demand (F1). Raises SysError(EINVAL) once its forks are (F2)."""
+    _require(not any(arguments) and t.process.odf != ODF_ACTIVE)
+    t.process.odf = ODF_ARMED
     return 0
+
+
+def _set_name(t: Task, arguments: tuple[int, ...]) -> int:
+    t.name = uaccess.read_cstr(t.mm, arguments[0], 4096)[:15].decode("utf-8", "replace")
+    return 0
+
+
+def _get_name(t: Task, arguments: tuple[int, ...]) -> int:
+    uaccess.write(t.mm, arguments[0], t.name.encode()[:15].ljust(16, b"\0"))
+    return 0
+
+
+def _set_no_new_privileges(t: Task, arguments: tuple[int, ...]) -> int:
+    _require(arguments == (1, 0, 0, 0))
+    t.fs.no_new_privileges = True
+    return 0
+
+
+def _get_no_new_privileges(t: Task, arguments: tuple[int, ...]) -> int:
+    _require(not any(arguments))
+    return int(t.fs.no_new_privileges)
+
+
+def _has_capability(t: Task, arguments: tuple[int, ...]) -> int:
+    """PR_CAPBSET_READ: nothing is ever dropped from the bounding set."""
+    _require(arguments[0] <= _LAST_CAPABILITY)
+    return 1
+
+
+def _store_int(value: int) -> Callable[[Task, tuple[int, ...]], int]:
+    def store(t: Task, arguments: tuple[int, ...]) -> int:
+        uaccess.write_u32(t.mm, arguments[0], value)
+        return 0
+
+    return store
+
+
+def _get_tid_address(t: Task, arguments: tuple[int, ...]) -> int:
+    uaccess.write_u64(t.mm, arguments[0], t.clear_child_tid)
+    return 0
+
+
+def _constant(value: int) -> Callable[[Task, tuple[int, ...]], int]:
+    """An option that reads what never changes."""
+    return lambda t, arguments: value
+
+
+def _only(*values: int) -> Callable[[Task, tuple[int, ...]], int]:
+    """An option that may be set to what it is, and to nothing else."""
+
+    def accept(t: Task, arguments: tuple[int, ...]) -> int:
+        _require(arguments[0] in values)
+        return 0
+
+    return accept
+
+
+_OPTIONS: Final[dict[int, Callable[[Task, tuple[int, ...]], int]]] = {
+    PR_SET_NAME: _set_name,
+    PR_GET_NAME: _get_name,
+    PR_SET_ODF: _arm_odf,
+    PR_SET_NO_NEW_PRIVS: _set_no_new_privileges,
+    PR_GET_NO_NEW_PRIVS: _get_no_new_privileges,
+    PR_CAPBSET_READ: _has_capability,
+    PR_GET_TID_ADDRESS: _get_tid_address,
+    PR_GET_TSC: _store_int(PR_TSC_ENABLE),
+    PR_SET_PDEATHSIG: _only(0),
+    PR_GET_PDEATHSIG: _store_int(0),
+    PR_SET_CHILD_SUBREAPER: _only(0),
+    PR_GET_CHILD_SUBREAPER: _store_int(0),
+    PR_SET_DUMPABLE: _only(1),
+    PR_GET_DUMPABLE: _constant(1),
+    PR_SET_TIMERSLACK: _only(0, _TIMER_SLACK_NS),
+    PR_GET_TIMERSLACK: _constant(_TIMER_SLACK_NS),
+    PR_GET_KEEPCAPS: _constant(0),
+    PR_GET_SECCOMP: _constant(0),
+    PR_GET_SECUREBITS: _constant(0),
+    PR_GET_THP_DISABLE: _constant(0),
+}
+
+
+@syscall(SYS_prctl)
+def sys_prctl(k: "Kernel", t: Task, option: int, first: int, second: int, third: int, fourth: int) -> int:
+    """prctl(2): the thread's name, on-demand fork, no_new_privs.
+
+    Other options read what is so, and may be set to that only; what they would change does not exist here. Raises
+    SysError(EINVAL) for the rest.
+    """
+    act = _OPTIONS.get(u32(option))
+    if act is None:
+        raise SysError(EINVAL)
+    return act(t, (first, second, third, fourth))
 
 
 @syscall(SYS_sysinfo)

@@ -7,7 +7,7 @@ bytes move. A write that waits in the middle keeps its count in `t.restart["done
 from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
-from mini_kernel.fs.file import DirectoryOpen, File, RegularOpen
+from mini_kernel.fs.file import DirectoryOpen, File, RegularOpen, SeekableFile
 from mini_kernel.mm import uaccess
 from mini_kernel.syscalls.args import Iov, gather, read_iov
 from mini_kernel.syscalls.table import s64, syscall
@@ -151,11 +151,10 @@ def _read_at(t: "Task", file: File, iov: Iov, total: int, offset: int) -> int:
 def _write_at(t: "Task", file: File, iov: Iov, total: int, offset: int) -> int:
     if file.sink:
         return total
-    if not isinstance(file, RegularOpen):
-        return file.write_at([], offset)
-    if not total:
+    if not total and isinstance(file, RegularOpen):
         return 0
-    return file.write_at(gather(t.mm, iov, 0, total, False), offset)
+    seekable = isinstance(file, SeekableFile)  # others refuse, and do so before the memory is looked at
+    return file.write_at(gather(t.mm, iov, 0, total, False) if total and seekable else [], offset)
 
 
 def _position(offset: int) -> int:

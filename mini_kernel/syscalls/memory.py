@@ -11,8 +11,8 @@ from mini_kernel.mm.vma import VM_MAY, VM_MAYWRITE
 from mini_kernel.syscalls.table import s32, syscall, u32
 from mini_kernel.task import Task
 from mini_kernel.uapi.errno import EACCES, EAGAIN, EINVAL, EPERM
-from mini_kernel.uapi.fcntl import F_SEAL_WRITE
 from mini_kernel.uapi.mman import (
+    MADV_REMOVE,
     MAP_ANONYMOUS,
     MAP_PRIVATE,
     MAP_SHARED,
@@ -66,7 +66,7 @@ def _file_rights(file: File, prot: int, flags: int) -> int:
         if prot & PROT_WRITE:
             raise SysError(EACCES)
         may &= ~VM_MAYWRITE
-    elif flags & MAP_TYPE != MAP_PRIVATE and isinstance(file.inode, RegularFile) and file.inode.seals & F_SEAL_WRITE:
+    elif flags & MAP_TYPE != MAP_PRIVATE and isinstance(file.inode, RegularFile) and not file.inode.writable():
         if prot & PROT_WRITE:
             raise SysError(EPERM)
         may &= ~VM_MAYWRITE
@@ -103,8 +103,17 @@ def sys_mremap(k: "Kernel", t: Task, old: int, old_length: int, new_length: int,
 @syscall(SYS_madvise)
 def sys_madvise(k: "Kernel", t: Task, address: int, length: int, advice: int) -> int:
     """madvise(2)."""
+    if s32(advice) == MADV_REMOVE:
+        _require_unsealed(t, address, length)
     advise.madvise(t.mm, address, length, s32(advice))
     return 0
+
+
+def _require_unsealed(t: Task, address: int, length: int) -> None:
+    """SysError(EPERM) if a seal keeps a file mapped there from losing content (memfd_create(2))."""
+    for vma in t.mm.overlapping(address, address + length):
+        if isinstance(vma.file, File) and isinstance(vma.file.inode, RegularFile) and not vma.file.inode.writable():
+            raise SysError(EPERM)
 
 
 @syscall(SYS_mlock)

@@ -1,9 +1,10 @@
-"""System V IPC: shmget(2), semget(2), msgget(2).
+"""System V IPC: shmget(2), semget(2), msgget(2); and the structures of shmctl(2).
 
-Source: linux/ipc.h, linux/shm.h, linux/sem.h, linux/msg.h (x86-64).
+Source: linux/ipc.h, linux/shm.h, linux/sem.h, linux/msg.h, asm-generic/ipcbuf.h, asm-generic/shmbuf.h (x86-64).
 """
 
-from typing import Final
+from struct import Struct
+from typing import Final, NamedTuple
 
 IPC_PRIVATE: Final = 0
 IPC_CREAT: Final = 0o1000
@@ -31,11 +32,15 @@ SHMGET: Final = 23
 SHMCTL: Final = 24
 SHMMIN: Final = 1
 SHMMNI: Final = 4096
+SHMMAX: Final = 0xFFFF_FFFF_FEFF_FFFF  # bytes, ULONG_MAX - (1 << 24)
+SHMALL: Final = 0xFFFF_FFFF_FEFF_FFFF  # pages
 SHMSEG: Final = 4096
 SHM_R: Final = 0o400
 SHM_W: Final = 0o200
 SHM_HUGETLB: Final = 0o4000
 SHM_NORESERVE: Final = 0o10000
+SHM_DEST: Final = 0o1000  # in shm_perm.mode: goes with the last detach
+SHM_LOCKED: Final = 0o2000
 SHM_RDONLY: Final = 0o10000
 SHM_RND: Final = 0o20000
 SHM_REMAP: Final = 0o40000
@@ -80,3 +85,50 @@ MSGTQL: Final = 16384
 MSGMAP: Final = 16384
 MSGSSZ: Final = 16
 MSGSEG: Final = 65535
+
+SHMID_DS_SIZE: Final = 112
+SHMINFO_SIZE: Final = 72
+SHM_INFO_SIZE: Final = 48
+
+_IPC_PERM = Struct("<IIIIIIHxxxxxx16x")
+_SHMID_DS = Struct("<48sQqqqiiQ16x")
+_SHMINFO = Struct("<5Q32x")
+_SHM_INFO = Struct("<ixxxx3Q16x")
+
+
+class IpcPerm(NamedTuple):
+    """struct ipc64_perm."""
+
+    key: int
+    uid: int
+    gid: int
+    cuid: int
+    cgid: int
+    mode: int
+    seq: int
+
+
+def pack_shmid_ds(
+    perm: IpcPerm, size: int, atime: int, dtime: int, ctime: int, cpid: int, lpid: int, nattch: int
+) -> bytes:
+    """struct shmid_ds, 112 bytes; times in seconds."""
+    key, uid, gid, cuid, cgid, mode, seq = perm
+    head = _IPC_PERM.pack(key & 0xFFFF_FFFF, uid, gid, cuid, cgid, mode, seq & 0xFFFF)
+    return _SHMID_DS.pack(head, size, atime, dtime, ctime, cpid, lpid, nattch)
+
+
+def unpack_shmid_ds(data: bytes) -> tuple[IpcPerm, int, int, int, int, int, int, int]:
+    """(perm, size, atime, dtime, ctime, cpid, lpid, nattch)."""
+    head, *rest = _SHMID_DS.unpack(data)
+    size, atime, dtime, ctime, cpid, lpid, nattch = rest
+    return IpcPerm(*_IPC_PERM.unpack(head)), size, atime, dtime, ctime, cpid, lpid, nattch
+
+
+def pack_shminfo(shmmax: int, shmmin: int, shmmni: int, shmseg: int, shmall: int) -> bytes:
+    """struct shminfo of IPC_INFO, 72 bytes."""
+    return _SHMINFO.pack(shmmax, shmmin, shmmni, shmseg, shmall)
+
+
+def pack_shm_info(used_ids: int, total: int, resident: int) -> bytes:
+    """struct shm_info of SHM_INFO, 48 bytes; total and resident in pages."""
+    return _SHM_INFO.pack(used_ids, total, resident, 0)

@@ -1,8 +1,12 @@
 """Do the examples do what they say? Their `# EXPECT` lines and reference output, in the lab and on the host.
 
 `python tests/programs/test_examples.py` writes the reference outputs anew.
+
+Two more lines that an example may have: `# FORK classic` if it must start with that policy (others run under both), and
+`# LAB ONLY: why` if the host cannot run it.
 """
 
+import functools
 import operator
 import re
 from collections.abc import Callable
@@ -10,29 +14,43 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program_lab import NOT_NATIVE, Run, assemble, in_lab, natively, write_executable
+from program_lab import NOT_NATIVE, Run, assemble, compile_c, compiler_missing, in_lab, natively, write_executable
 
 from mini_kernel.uapi import constants
-from userland.catalogue import programs
+from userland.catalogue import INCLUDE, programs
 
 INPUT = b"one\ntwo\n"
 EXPECT = re.compile(r"^# EXPECT (\S+) (==|>=|<=) (.+)$", re.M)
+FORK = re.compile(r"^# FORK (classic)$", re.M)
+LAB_ONLY = re.compile(r"^# LAB ONLY: (.+)$", re.M)
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {"==": operator.eq, ">=": operator.ge, "<=": operator.le}
 EXAMPLES = [path for path in programs().values() if path.suffix == ".asm"]
-EXPECTED = [(path, *expectation) for path in EXAMPLES for expectation in EXPECT.findall(path.read_text())]
+ANY_POLICY = [path for path in EXAMPLES if not FORK.search(path.read_text())]
+#: These choose their forks themselves: their costs are the same whatever fork(2) is when they start.
+EXPLICIT = [path for path in ANY_POLICY if path.stem.startswith(("odf_", "sfork_"))]
+FORK_SERVER = programs()["fork_server"]
 
 
-def lab(path: Path) -> Run:
-    return in_lab(assemble(path.read_text(), path.name), name=path.stem, stdin=INPUT)
+def expectations(paths: list[Path]) -> list[tuple[Path, str, str, str]]:
+    """(example, what, comparison, right-hand side) of every EXPECT line."""
+    return [(path, *found) for path in paths for found in EXPECT.findall(path.read_text())]
+
+
+@functools.cache
+def lab(path: Path, fork: str = "classic") -> Run:
+    return in_lab(assemble(path.read_text(), path.name), name=path.stem, stdin=INPUT, fork=fork)
 
 
 def value(run: Run, what: str) -> Any:
-    """What an EXPECT line names, as it came out."""
+    """What an EXPECT line names, as it came out; a group of counters without a name means their sum."""
     group, _, name = what.partition(".")
     if name:
         return run.ledger[group].get(name, 0)
     if what == "si_code":
         return run.records[0].code
+    if what in run.ledger:
+        found: Any = run.ledger[what]
+        return found if isinstance(found, int) else sum(found.values())
     return {"exit": run.status, "signal": -run.status, "stdout": run.stdout}[what]
 
 
@@ -43,20 +61,41 @@ def wanted(text: str) -> Any:
     return int(text) if text.isdigit() else constants()[text]
 
 
-@pytest.mark.parametrize(("path", "what", "comparison", "text"), EXPECTED, ids=lambda v: getattr(v, "stem", str(v)))
+def by_name(value: object) -> str:
+    return getattr(value, "stem", str(value))
+
+
+@pytest.mark.parametrize(("path", "what", "comparison", "text"), expectations(EXAMPLES), ids=by_name)
 def test_an_expectation_holds(path: Path, what: str, comparison: str, text: str) -> None:
     """Each EXPECT line, with all invariants recomputed after every kernel entry."""
     assert COMPARE[comparison](value(lab(path), what), wanted(text))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("path", "what", "comparison", "text"), expectations(EXPLICIT), ids=by_name)
+def test_odfork_and_sfork_cost_the_same_when_all_forks_are_on_demand(
+    path: Path, what: str, comparison: str, text: str
+) -> None:
+    """Each EXPECT line of the examples that choose their forks themselves, under --fork odf."""
+    assert COMPARE[comparison](value(lab(path, "odf"), what), wanted(text))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=by_name)
 def test_the_output_is_the_reference(path: Path) -> None:
     """Standard output equals the .expected file beside the source."""
     assert lab(path).stdout == path.with_suffix(".expected").read_bytes()
 
 
+@pytest.mark.parametrize("path", ANY_POLICY, ids=by_name)
+def test_fork_on_demand_changes_no_outcome(path: Path) -> None:
+    """Under --fork odf each example writes the same and ends the same, with the same signals."""
+    classic, on_demand = lab(path), lab(path, "odf")
+    assert on_demand == classic
+    assert on_demand.ledger["signals"] == classic.ledger["signals"]
+    assert on_demand.ledger["forks"].get("classic", 0) == 0
+
+
 @pytest.mark.skipif(bool(NOT_NATIVE), reason=NOT_NATIVE)
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in EXAMPLES if not LAB_ONLY.search(p.read_text())], ids=by_name)
 def test_the_host_agrees(path: Path, tmp_path: Path) -> None:
     """The very same ELF file run natively: same output, same exit status or signal."""
     elf = write_executable(tmp_path / path.stem, assemble(path.read_text(), path.name))
@@ -72,6 +111,26 @@ def test_every_example_asks_a_question_and_expects_something() -> None:
         assert EXPECT.search(text), path
 
 
-if __name__ == "__main__":
+def test_the_fork_server_survives_its_inputs_and_copies_little(tmp_path: Path) -> None:
+    """Five children with a table of 64 MiB: same output as on the host, and 2 MiB are broken around what they write."""
+    missing = NOT_NATIVE or compiler_missing("gcc")
+    if missing:
+        pytest.skip(missing)
+    path = compile_c(FORK_SERVER, tmp_path / "fork_server", "gcc", f"-I{INCLUDE}")
+    found = in_lab(path.read_bytes(), name="fork_server", check=False)
+    assert found == natively(path)
+    assert (found.stdout, found.status) == (FORK_SERVER.with_suffix(".expected").read_bytes(), 0)
+    assert found.ledger["forks"] == {"odf": 5}
+    assert found.ledger["tables_shared"] >= 5 * 33
+    assert found.ledger["ptes_copied"] < 16384
+    assert found.ledger["pages_copied"] < 100
+
+
+def write_references() -> None:
+    """Write every .expected file of the assembly examples anew."""
     for example in EXAMPLES:
         example.with_suffix(".expected").write_bytes(lab(example).stdout)
+
+
+if __name__ == "__main__":
+    write_references()

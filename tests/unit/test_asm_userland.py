@@ -53,6 +53,24 @@ def test_the_header_agrees_with_the_kernel() -> None:
     assert {name: int(value, 0) for name, value in defines.items()} == {n: uapi.constants()[n] for n in defines}
 
 
+def test_the_sfork_header_agrees_with_the_kernel() -> None:
+    """Its numbers go by names of their own; what they stand for is in the comments, and system calls by their names."""
+    ours = dict(re.findall(r"SFORK_(\w+) = (\w+)", HEADER.with_name("sfork.h").read_text()))
+    known = uapi.constants()
+    meanings = {
+        "READ": "PROT_READ", "SHARED": "MAP_SHARED", "FIXED": "MAP_FIXED", "ANONYMOUS": "MAP_ANONYMOUS",
+        "PREFAULT": "MAP_POPULATE", "OPEN_READ": "O_CLOEXEC", "PRIVATE_KEY": "IPC_PRIVATE", "SHM_READ": "SHM_RDONLY",
+        "SHM_OVER": "SHM_REMAP", "REMOVE": "IPC_RMID", "FILL_READ": "MADV_POPULATE_READ",
+        "FILL_WRITE": "MADV_POPULATE_WRITE", "KILL": "SIGKILL", "E_EXIST": "EEXIST", "E_INVAL": "EINVAL",
+        "E_IDRM": "EIDRM",
+    }  # fmt: skip
+    expected = {name: known[meaning] for name, meaning in meanings.items()}
+    expected |= {name: known[f"SYS_{name[3:].lower()}"] for name in ours if name.startswith("NR_")}
+    expected["READ_WRITE"] = known["PROT_READ"] | known["PROT_WRITE"]
+    expected["OPEN_NEW"] = known["O_CLOEXEC"] | known["O_RDWR"] | known["O_CREAT"] | known["O_EXCL"]
+    assert {n: int(v, 8 if v[0] == "0" and v[1:].isdigit() else 0) for n, v in ours.items()} == expected
+
+
 @needs_gcc
 @needs_linux
 def test_the_header_works_without_a_c_library(tmp_path: Path) -> None:

@@ -1,34 +1,20 @@
 """Memory runs out at the n-th frame, for every n: nothing is leaked, nothing half done, and a second try succeeds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from enomem_lab import Case, at_every_frame, fault_call
 from mm_helpers import EDGE, PAGE, PRIVATE, RW, SHARED, FakeFile, check_all, new_frames, new_mm, state_of
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm import advise, fault, fork, mmap, protect, remap, teardown, uaccess
-from mini_kernel.mm.frame import K_CACHE
+from mini_kernel.mm import advise, fault, fork, mmap, protect, remap, uaccess
 from mini_kernel.mm.mm import Mm
 from mini_kernel.uapi import mman
 from mini_kernel.uapi.errno import EAGAIN, EFAULT, ENOMEM
-from mini_kernel.uapi.signal import SIGKILL
 
 FIXED = mman.MAP_FIXED
 WRITE, READ = 6, 4
-
-
-@dataclass
-class Case:
-    """A machine prepared for one operation that needs frames."""
-
-    call: Callable[[], Any]
-    mms: list[Mm]
-    files: list[FakeFile] = field(default_factory=list)
-    errno: int = ENOMEM
-    partial: bool = False  # Linux documents or implies that what was done before the failure stays
-    silent: bool = False  # the failure is not reported at all
 
 
 def _space(pages: int = 3, prot: int = RW, flags: int = PRIVATE, write: bool = True) -> Mm:
@@ -47,73 +33,62 @@ def _file(mm: Mm, at: int, flags: int) -> FakeFile:
     return file
 
 
-def _fault(mm: Mm, address: int, error: int) -> Callable[[], None]:
-    def call() -> None:
-        try:
-            fault.handle(mm, address, error)
-        except fault.BadAccess as bad:
-            assert (bad.signal, bad.fault_class) == (SIGKILL, "oom")
-            raise SysError(ENOMEM) from None
-
-    return call
-
-
 def demand_zero() -> Case:
     mm = _space(write=False)
-    return Case(_fault(mm, EDGE, WRITE), [mm])
+    return Case(fault_call(mm, EDGE, WRITE), [mm])
 
 
 def zero_page() -> Case:
     mm = _space(write=False)
-    return Case(_fault(mm, EDGE, READ), [mm])
+    return Case(fault_call(mm, EDGE, READ), [mm])
 
 
 def zero_page_write() -> Case:
     mm = _space(write=False)
     fault.handle(mm, EDGE, READ)
-    return Case(_fault(mm, EDGE, WRITE), [mm])
+    return Case(fault_call(mm, EDGE, WRITE), [mm])
 
 
 def cow_copy() -> Case:
     mm = _space()
     child = fork.fork_mm(mm)
-    return Case(_fault(child, EDGE, WRITE), [mm, child])
+    return Case(fault_call(child, EDGE, WRITE), [mm, child])
 
 
 def file_read() -> Case:
     mm = new_mm(new_frames(4))
     file = _file(mm, EDGE, mman.MAP_PRIVATE)
-    return Case(_fault(mm, EDGE, READ), [mm], [file])
+    return Case(fault_call(mm, EDGE, READ), [mm], [file])
 
 
 def file_private_write() -> Case:
     mm = new_mm(new_frames(4))
     file = _file(mm, EDGE, mman.MAP_PRIVATE)
-    return Case(_fault(mm, EDGE, WRITE), [mm], [file])
+    return Case(fault_call(mm, EDGE, WRITE), [mm], [file])
 
 
 def file_shared_write() -> Case:
     mm = new_mm(new_frames(4))
     file = _file(mm, EDGE, mman.MAP_SHARED)
-    return Case(_fault(mm, EDGE, WRITE), [mm], [file])
+    return Case(fault_call(mm, EDGE, WRITE), [mm], [file])
 
 
 def file_copy_of_mapped_page() -> Case:
     mm = new_mm(new_frames(4))
     file = _file(mm, EDGE, mman.MAP_PRIVATE)
     fault.handle(mm, EDGE, READ)
-    return Case(_fault(mm, EDGE, WRITE), [mm], [file])
+    return Case(fault_call(mm, EDGE, WRITE), [mm], [file])
 
 
 def shared_memory_fault() -> Case:
     mm = _space(flags=SHARED, write=False)
-    return Case(_fault(mm, EDGE + PAGE, WRITE), [mm])
+    return Case(fault_call(mm, EDGE + PAGE, WRITE), [mm])
 
 
 def stack_growth() -> Case:
     """The area is longer afterwards even if the page could not be had; Linux does not take that back either."""
     mm = _space(flags=PRIVATE | mman.MAP_GROWSDOWN)
-    return Case(_fault(mm, EDGE - 2 * PAGE, WRITE), [mm], partial=True)
+    return Case(fault_call(mm, EDGE - 2 * PAGE, WRITE), [mm], partial=True)
 
 
 def fork_several_areas() -> Case:
@@ -222,70 +197,13 @@ CASES = [
 ]
 
 
-def _state(case: Case) -> dict[str, Any]:
-    """The whole state. A page read into a page cache may stay there, so such frames count as free while unmapped."""
-    state = state_of(*case.mms)
-    frames = case.mms[0].frames
-    idle = [pfn for pfn, count in state["counts"].items() if count == 1 and frames.kind[pfn] & K_CACHE]
-    for pfn in idle:
-        del state["counts"][pfn]
-    state["free"] += len(idle)
-    return state
-
-
-def _check_nothing_leaked(case: Case) -> None:
-    for mm in case.mms:
-        teardown.destroy(mm)
-    for file in case.files:
-        file.cache.drop()
-    frames = case.mms[0].frames
-    assert frames.used().tolist() == [frames.zero_page]
-
-
-def _refuse(build: Callable[[], Case], n: int) -> bool:
-    """Refuse the allocation after n frames; True if the operation needed no more than n."""
-    case = build()
-    frames = case.mms[0].frames
-    check_all(*case.mms)
-    before = _state(case)
-    frames.refuse_after = n
-    try:
-        case.call()
-        refused = case.silent and not _enough(build, n)
-    except SysError as error:
-        assert error.errno == case.errno
-        refused = True
-        if not case.partial:
-            assert _state(case) == before
-    frames.refuse_after = -1
-    check_all(*case.mms)
-    if refused:
-        case.call()
-        check_all(*case.mms)
-    _check_nothing_leaked(case)
-    return not refused
-
-
-def _enough(build: Callable[[], Case], n: int) -> bool:
-    """Whether the operation, left alone, allocates at most n frames."""
-    case = build()
-    frames = case.mms[0].frames
-    before = frames.allocated
-    case.call()
-    return frames.allocated - before <= n
-
-
 @pytest.mark.parametrize("build", CASES, ids=lambda build: build.__name__)
 def test_running_out_of_memory_at_any_frame_changes_nothing(build: Callable[[], Case]) -> None:
     """A refusal at the n-th frame leaves the whole state as it was, leaks nothing, and the operation can be repeated.
 
     Where Linux keeps what was done before the failure, the invariants hold instead.
     """
-    n = 0
-    while not _refuse(build, n):
-        n += 1
-        assert n < 64
-    assert n > 0, "the operation allocates nothing"
+    at_every_frame(build)
 
 
 def test_operations_that_need_no_frames_succeed_without_any() -> None:

@@ -13,7 +13,7 @@ from emu.render.strace.scalars import device, file_mode, octal, open_flags
 from mini_kernel import syscalls
 from mini_kernel.syscalls.table import TABLE
 from mini_kernel.task import DEFAULT_ACTION, SigInfo, Task
-from mini_kernel.uapi import numbers, syscall_names
+from mini_kernel.uapi import ipc, numbers, syscall_names
 from mini_kernel.uapi.fcntl import AT_FDCWD
 from mini_kernel.uapi.signal import SI_KERNEL, SI_TKILL, SIGCHLD, SIGSEGV, SIGUSR1
 
@@ -113,6 +113,11 @@ def test_wait_statuses(status: int, text: str) -> None:
 # -- whole calls -------------------------------------------------------------------------------------
 
 TIME = struct.pack("<qq", 1, 5)
+SHM = {
+    0x4000: ipc.pack_shmid_ds(ipc.IpcPerm(1, 2, 3, 4, 5, 0o640, 6), 7, 8, 9, 10, 11, 12, 13),
+    0x5000: ipc.pack_shminfo(9, 1, 2, 3, 4),
+    0x6000: ipc.pack_shm_info(2, 5, 1),
+}
 CALLS = [
     (("write", 1, 0x1000, 3), 3, 'write(1, "abc", 3) = 3'),
     (("write", 1, 0x9000, 3), -14, "write(1, 0x9000, 3) = -1 EFAULT (Bad address)"),
@@ -140,6 +145,32 @@ CALLS = [
     (("futex", 0x1000, 1, 1, 9, 9, 9), 1, "futex(0x1000, FUTEX_WAKE, 1) = 1"),
     (("getpid",), 1, "getpid() = 1"),
     (("exit_group", 3), None, "exit_group(3) = ?"),
+    (("shmget", 0, 4096, 0o1600), 3, "shmget(IPC_PRIVATE, 4096, IPC_CREAT|0600) = 3"),
+    (("shmget", 0x1234, 1, 0), -2, "shmget(0x1234, 1, 000) = -1 ENOENT (No such file or directory)"),
+    (("shmget", 0, 1, 0o14777), 0, "shmget(IPC_PRIVATE, 1, SHM_HUGETLB|SHM_NORESERVE|0777) = 0"),
+    (("shmat", 3, 0, 0), 0x7F00_0000_0000, "shmat(3, NULL, 0) = 0x7f0000000000"),
+    (("shmat", 3, 0x10001, 0o130000), 0x10000, "shmat(3, 0x10001, SHM_RDONLY|SHM_RND|SHM_EXEC) = 0x10000"),
+    (("shmdt", 0x10000), 0, "shmdt(0x10000) = 0"),
+    (("shmctl", 3, 0, 0), 0, "shmctl(3, IPC_RMID, NULL) = 0"),
+    (("shmctl", 3, 0x3E7, 0), -22, "shmctl(3, IPC_64|0x2e7 /* SHM_??? */, NULL) = -1 EINVAL (Invalid argument)"),
+    (("shmctl", 3, 1, 0x4000), 0, "shmctl(3, IPC_SET, {shm_perm={uid=2, gid=3, mode=0640}}) = 0"),
+    (
+        ("shmctl", 3, 2, 0x4000),
+        0,
+        "shmctl(3, IPC_STAT, {shm_perm={uid=2, gid=3, mode=0640, key=0x1, cuid=4, cgid=5}, shm_segsz=7, shm_cpid=11, "
+        "shm_lpid=12, shm_nattch=13, shm_atime=8, shm_dtime=9, shm_ctime=10}) = 0",
+    ),
+    (("shmctl", 3, 2, 0x4000), -13, "shmctl(3, IPC_STAT, 0x4000) = -1 EACCES (Permission denied)"),
+    (
+        ("shmctl", 0, 3, 0x5000),
+        1,
+        "shmctl(0, IPC_INFO, {shmmax=9, shmmin=1, shmmni=2, shmseg=3, shmall=4}) = 1",
+    ),
+    (
+        ("shmctl", 0, 14, 0x6000),
+        1,
+        "shmctl(0, SHM_INFO, {used_ids=2, shm_tot=5, shm_rss=1, shm_swp=0, swap_attempts=0, swap_successes=0}) = 1",
+    ),
     (("odfork",), 2, "odfork() = 2"),
     (("sfork", 4096, 3, 0x1000), 2, "sfork(4096, CHILD_WRITE|PARENT_WRITE, 0x1000) = 2"),
     (
@@ -152,7 +183,7 @@ CALLS = [
 
 @pytest.mark.parametrize(("call", "result", "text"), CALLS, ids=[text[:40] for _call, _result, text in CALLS])
 def test_a_call_is_printed_as_strace_prints_it(call: Any, result: int | None, text: str) -> None:
-    memory = {0x1000: b"abc\0", 0x2000: struct.pack("<iiI", 3, 4, 0x500), 0x3000: TIME}
+    memory = {0x1000: b"abc\0", 0x2000: struct.pack("<iiI", 3, 4, 0x500), 0x3000: TIME} | SHM
     assert shown(*call, result=result, memory=memory) == text
 
 

@@ -15,6 +15,10 @@ _PROCESS: Final = frozenset((
     "clone", "clone3", "execve", "execveat", "exit", "exit_group", "fork", "kill", "odfork", "rt_sigqueueinfo",
     "rt_tgsigqueueinfo", "sfork", "tgkill", "tkill", "vfork", "wait4", "waitid",
 ))  # fmt: skip
+_IPC: Final = frozenset((
+    "msgctl", "msgget", "msgrcv", "msgsnd", "semctl", "semget", "semop", "semtimedop", "shmat", "shmctl", "shmdt",
+    "shmget",
+))  # fmt: skip
 _SIGNAL: Final = frozenset((
     "kill", "pause", "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn",
     "rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo", "sigaltstack", "signalfd", "signalfd4", "tgkill", "tkill",
@@ -37,6 +41,7 @@ def _is_descriptor(name: str) -> bool:
 CLASSES: Final[dict[str, Callable[[str], bool]]] = {
     "file": _is_file,
     "process": _PROCESS.__contains__,
+    "ipc": _IPC.__contains__,
     "memory": _MEMORY.__contains__,
     "signal": _SIGNAL.__contains__,
     "desc": _is_descriptor,
