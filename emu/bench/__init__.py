@@ -1,14 +1,16 @@
 """The measurements behind `emu bench`, as a library.
 
-cases.py    what is measured, and the bars
-guest.py    guest programs, timed by their laps; raw.py the bare engine; host.py the same work natively
+cases/      what is measured, the bars, and what was reported elsewhere
+guest.py    guest programs, timed by their laps; watch.py what is read from the kernel meanwhile
+raw.py      the bare engine; host.py the same work natively
 whole.py    whole processes: start-up, boot, idle memory
 report.py   rows, yardsticks, verdicts; JSON and the table
 plot.py     SVG; page.py HTML
 programs/   the sources: guest assembly, and host.c
 
 Everything is timed on the host. Runs of one bench are interleaved (emu, raw, host, emu, raw, host, ...) after a
-first round that does not count, so that a busy moment of the host hits all of them.
+first round that does not count, so that a busy moment of the host hits all of them. What takes seconds, or always comes
+out the same, is done less often and has no such round.
 """
 
 import gc
@@ -19,9 +21,9 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from emu.bench.cases import BARS, BENCHES, HOST_FORK_MIB, Lab, Measurement
+from emu.bench.cases import ABOUT, BARS, BENCHES, HOST_FORK_MIB, SEEDS, Lab, Measurement
 from emu.bench.guest import Guests
-from emu.bench.host import Host, available_memory
+from emu.bench.host import Host, available_memory, find_memory
 from emu.bench.page import to_html
 from emu.bench.plot import to_svg
 from emu.bench.report import Report, Row, row, to_json, to_table
@@ -61,23 +63,45 @@ def run(
             if progress is not None:
                 progress(name)
             rows += _measure(list(BENCHES[name](lab)), runs)
-    return Report({**machine(), "load_before": before, "load_after": _load(), "quick": quick}, rows, lab.skipped, BARS)
+    facts = {**machine(), "load_before": before, "load_after": _load(), "quick": quick}
+    return Report(facts, rows, lab.skipped, BARS, SEEDS, ABOUT)
 
 
 def _measure(measurements: Sequence[Measurement], runs: int) -> list[Row]:
     """Interleaved samples of these, one round of them unmeasured first."""
-    samples: list[list[list[float]]] = [[[] for _ in m.series] for m in measurements]
+    found = [_Samples(measurement, runs) for measurement in measurements]
     for number in range(runs + 1):
-        for measurement, series in zip(measurements, samples, strict=True):
-            gc.collect()  # systems are cyclic garbage; here, rather than in the middle of the next
-            for values, value in zip(series, measurement.sample(), strict=True):
-                if number:
-                    values.append(value)
-    return [
-        row(m.bench, case, unit, values)
-        for m, series in zip(measurements, samples, strict=True)
-        for (case, unit), values in zip(m.series, series, strict=True)
-    ]
+        for samples in found:
+            samples.take(number)
+    return [row for samples in found for row in samples.rows()]
+
+
+class _Samples:
+    """What one measurement gave so far."""
+
+    def __init__(self, measurement: Measurement, runs: int) -> None:
+        self.measurement = measurement
+        self.runs = min(runs, measurement.most or runs)
+        self.values: list[list[float]] = [[] for _ in measurement.series]
+
+    def take(self, number: int) -> None:
+        """Sample number `number`; 0 is the one that does not count."""
+        if number > self.runs or (self.measurement.most and not number):
+            return
+        find_memory(self.measurement.memory)
+        gc.collect()  # systems are cyclic garbage; here, rather than in the middle of the next
+        for values, value in zip(self.values, self.measurement.sample(), strict=True):
+            if not number:
+                continue
+            if isinstance(value, Sequence):
+                values.extend(value)
+            else:
+                values.append(value)
+
+    def rows(self) -> list[Row]:
+        """One per series."""
+        series = zip(self.measurement.series, self.values, strict=True)
+        return [row(self.measurement.bench, case, unit, values, self.runs) for (case, unit), values in series]
 
 
 def machine() -> dict[str, Any]:

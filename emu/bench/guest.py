@@ -12,11 +12,14 @@ from types import TracebackType
 from typing import Self
 
 from emu.asm import Image, to_elf
-from emu.boot import Options, System
+from emu.bench.watch import Watch
+from emu.boot import Options, Outcome, System
 from emu.errors import EmuError
+from emu.machine import DEFAULT_QUANTUM
 from emu.program import Program, new_assembler
 from mini_kernel.fs.stream import BytesStream
 from mini_kernel.ledger import Ledger
+from mini_kernel.uapi import errno_names, syscall_names
 
 _MARGIN = 64 << 20  # guest RAM beyond what a program maps: tables, page cache, the program itself
 
@@ -57,17 +60,28 @@ class Guests:
             self._images[key] = self._assembler.assemble(text, names[0])
         return self._images[key]
 
-    def run(self, *names: str, constants: Mapping[str, int], memory: int = 0, laps: int = 2) -> GuestRun:
-        """Run a program with `memory` bytes of its own. Raises EmuError unless it ends well after `laps` laps."""
+    def run(
+        self,
+        *names: str,
+        constants: Mapping[str, int],
+        memory: int = 0,
+        laps: int = 2,
+        watch: Watch | None = None,
+        quantum: int = DEFAULT_QUANTUM,
+    ) -> GuestRun:
+        """Run a program with `memory` bytes of its own, watched by `watch` and in time slices of `quantum` blocks.
+
+        Raises EmuError unless it ends well after `laps` laps, every system call of it being known.
+        """
         image = self.image(*names, "common.asm", **{"BYTES": 0, **constants})
         stream = LapStream()
-        options = Options(memory=(memory + memory // 64 + _MARGIN) & -4096)
+        options = Options(memory=(memory + memory // 64 + _MARGIN) & -4096, quantum=quantum)
         program = Program(names[0], "", to_elf(image), image)
         with System(program, (), options, (BytesStream(), stream, BytesStream())) as system:
+            system.observe(watch)
             outcome = system.run()
             ledger = system.ledger()
-        if outcome.status != 0 or len(stream.laps) != laps:
-            raise EmuError(f"bench: {names[0]} ended with status {outcome.status} after {len(stream.laps)} laps")
+        _check(names[0], outcome, ledger, len(stream.laps), laps)
         return GuestRun([b - a for a, b in zip(stream.laps, stream.laps[1:], strict=False)], ledger)
 
     def elf(self, *names: str) -> bytes:
@@ -83,6 +97,16 @@ class Guests:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+def _check(name: str, outcome: Outcome, ledger: Ledger, laps: int, wanted: int) -> None:
+    """EmuError unless the program did what it is for: programs exit with the errno of a call that fails."""
+    if ledger.unknown:
+        calls = ", ".join(f"{syscall_names.get(n, 'unnamed')} ({n})" for n in sorted(ledger.unknown))
+        raise EmuError(f"bench: {name} needs a system call that this kernel does not have: {calls}")
+    if outcome.status != 0 or laps != wanted:
+        why = f" ({errno_names[outcome.status]})" if outcome.status in errno_names else ""
+        raise EmuError(f"bench: {name} ended with status {outcome.status}{why} after {laps} laps")
 
 
 def source(name: str) -> str:

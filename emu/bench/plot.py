@@ -1,6 +1,7 @@
-"""A report as a picture: fork time over memory as lines, everything else as bars, both on logarithmic scales.
+"""A report as a picture: fork over memory as lines, everything else as groups of bars, on logarithmic scales.
 
-Plain SVG 1.1 without scripts or external fonts. Each bench is a panel; panels are stacked.
+Plain SVG 1.1 without scripts or external fonts, for light and dark surroundings. Each bench is a panel for each unit;
+panels are stacked.
 """
 
 import math
@@ -10,11 +11,18 @@ from typing import Final
 
 from emu.bench.report import Report, Row, case_text, number
 
-_WIDTH: Final = 760
-_LEFT, _RIGHT = 190, 90  # room for labels and values
-_BAR, _LINES_HEIGHT, _TITLE = 18, 260, 34
-_COLOURS: Final = {"emu": "#1f6feb", "raw": "#9a6700", "host": "#6e7781"}
-_DASHES: Final = ("", "6 3", "2 3", "8 3 2 3")
+_WIDTH: Final = 620
+_LEFT, _RIGHT = 170, 70  # room for labels and values of bars
+_AXIS, _LEGEND = 60, 120  # room beside lines
+_BAR, _LINES_HEIGHT, _TITLE = 16, 220, 30
+_SWEPT: Final = "fork"  # the bench whose cases are points of curves over memory
+_PALETTE: Final = (
+    ("#0072b2", "#56b4e9"), ("#d55e00", "#f08c3a"), ("#008a66", "#2fbf95"), ("#a8558b", "#d68fbe"),
+    ("#8a6d00", "#e0b000"), ("#4b4bb8", "#9a9af0"),
+)  # fmt: skip
+#: What a colour stands for, in the order of _PALETTE; the rest of the machine is drawn in the first one.
+_POLICIES: Final = ("classic", "odf", "sfork-populate", "sfork-lazy", "sfork-file", "shm")
+_DASHES: Final = {"host": "6 3", "raw": "2 3"}
 
 Point = tuple[float, float]
 
@@ -42,86 +50,139 @@ class Scale:
 
 def to_svg(report: Report) -> str:
     """The whole report as one SVG document."""
+    return drawing(report, 'xmlns="http://www.w3.org/2000/svg" ')
+
+
+def drawing(report: Report, attributes: str = "") -> str:
+    """The same as an element of a page."""
     body: list[str] = []
     top = 10.0
     for title, unit, rows in _panels(report.rows):
-        swept = [row for row in rows if _is_sweep(row)]
-        draw, part = (_lines, swept) if len({row.case["mib"] for row in swept}) > 1 else (_bars, rows)
-        body.append(_text(10, top + 18, f"{title}, {unit}", "start", 'font-weight="bold" font-size="14"'))
-        top = draw(body, part, top + _TITLE) + 16
-        if draw is _lines and len(part) < len(rows):
-            top = _bars(body, [row for row in rows if row not in part], top) + 16
+        body.append(_text(10, top + 16, f"{title}, {unit}", "start", "t"))
+        draw = _lines if _is_curve(rows) else _bars
+        top = draw(body, rows, top + _TITLE) + 14
     return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{top:.0f}" viewBox="0 0 {_WIDTH} {top:.0f}" '
+        f'<svg {attributes}width="{_WIDTH}" height="{top:.0f}" viewBox="0 0 {_WIDTH} {top:.0f}" '
         'font-family="sans-serif" font-size="11" role="img">',
         "<title>emu bench</title>",
-        '<rect width="100%" height="100%" fill="#ffffff"/>',
+        f"<style>{_style()}</style>",
+        '<rect class="back" width="100%" height="100%"/>',
         *body,
         "</svg>",
     ]) + "\n"  # fmt: skip
 
 
+def _style() -> str:
+    """The classes: surroundings, then for each colour `fN` to fill and `sN` to draw with it."""
+    light, dark = (_colours([pair[i] for pair in _PALETTE]) for i in (0, 1))
+    return (
+        ".back{fill:#ffffff}text{fill:#1f2328}.t{font-weight:bold;font-size:13px}.g{stroke:#d0d7de}.w{stroke:#1f2328}"
+        f".f9{{fill:#8c959f}}.s9{{stroke:#6e7781}}{light}"
+        "@media(prefers-color-scheme:dark){.back{fill:#0d1117}text{fill:#e6edf3}.g{stroke:#30363d}.w{stroke:#e6edf3}"
+        f".f9{{fill:#6e7781}}.s9{{stroke:#8c959f}}{dark}}}"
+    )
+
+
+def _colours(palette: Sequence[str]) -> str:
+    return "".join(f".f{i}{{fill:{colour}}}.s{i}{{stroke:{colour}}}" for i, colour in enumerate(palette))
+
+
 def _panels(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
-    """(bench, unit, rows): one panel per unit of a bench, in order."""
-    keys = list(dict.fromkeys((row.bench, row.unit) for row in rows))
-    return [(bench, unit, [r for r in rows if (r.bench, r.unit) == (bench, unit)]) for bench, unit in keys]
+    """(title, unit, rows): one panel per unit of a bench, and of `fork` per part of it that has a curve."""
+    panels: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        part = f" {row.case['what']}" if row.bench == _SWEPT and "what" in row.case and row.unit == "us" else ""
+        panels.setdefault((row.bench + part, row.unit), []).append(row)
+    return [(title, unit, found) for (title, unit), found in panels.items()]
 
 
-def _is_sweep(row: Row) -> bool:
-    return set(row.subject()) == {"policy", "mib"}
+def _is_curve(rows: Sequence[Row]) -> bool:
+    return rows[0].bench == _SWEPT and len({row.case["mib"] for row in rows}) > 1
+
+
+def _series(row: Row) -> str:
+    """What a row is called among those of the same group: its policy, and where, if not here."""
+    words = [str(row.case.get("policy", "")), row.where if row.where != "emu" or "policy" not in row.case else ""]
+    return " ".join(word for word in words if word)
+
+
+def _colour(row: Row) -> int:
+    """Its number in the palette; 9 for what is not ours."""
+    policy = str(row.case.get("policy", ""))
+    return 9 if row.where != "emu" else _POLICIES.index(policy) if policy in _POLICIES else 0
 
 
 def _lines(body: list[str], rows: Sequence[Row], top: float) -> float:
     """Value over MiB, a line for each policy and place. Returns the lower end."""
-    x = Scale([float(row.case["mib"]) for row in rows], _LEFT, _WIDTH - _RIGHT)
+    x = Scale([float(row.case["mib"]) for row in rows], _AXIS, _WIDTH - _LEGEND)
     y = Scale([value for row in rows for value in (row.min, row.max)], top + _LINES_HEIGHT, top)
     for tick in y.ticks():
-        body.append(_line((x.start, y.at(tick)), (x.end, y.at(tick)), "#d0d7de"))
+        body.append(_line((x.start, y.at(tick)), (x.end, y.at(tick)), "g"))
         body.append(_text(x.start - 6, y.at(tick) + 4, number(tick), "end"))
     for mib in sorted({int(row.case["mib"]) for row in rows}):
-        body.append(_line((x.at(mib), y.start), (x.at(mib), y.start + 4), "#57606a"))
-        body.append(_text(x.at(mib), y.start + 16, f"{mib} MiB", "middle"))
-    policies = list(dict.fromkeys(str(row.case["policy"]) for row in rows))
-    for policy, where in dict.fromkeys((str(row.case["policy"]), row.where) for row in rows):
-        mine = [row for row in rows if (row.case["policy"], row.where) == (policy, where)]
-        dash = _DASHES[policies.index(policy) % len(_DASHES)]
-        _line_of(body, sorted(mine, key=lambda row: int(row.case["mib"])), x, y, f"{policy} {where}", dash)
+        body.append(_line((x.at(mib), y.start), (x.at(mib), y.start + 4), "w"))
+        body.append(_text(x.at(mib), y.start + 16, f"{mib} MiB" if mib < 1024 else f"{mib >> 10} GiB", "middle"))
+    labels: list[float] = []
+    for name in dict.fromkeys(_series(row) for row in rows):
+        mine = sorted((row for row in rows if _series(row) == name), key=lambda row: int(row.case["mib"]))
+        _curve(body, mine, x, y)
+        height = _free(y.at(mine[-1].median) + 4, labels)
+        body.append(_text(x.at(float(mine[-1].case["mib"])) + 8, height, name, "start", f"f{_colour(mine[0])}"))
     return y.start + 20
 
 
-def _line_of(body: list[str], rows: Sequence[Row], x: Scale, y: Scale, label: str, dash: str) -> None:
-    colour = _colour(rows[0])
+def _free(wanted: float, taken: list[float]) -> float:
+    """A height near `wanted` for a label that does not write over those `taken` already."""
+    places = sorted((wanted + 6 * n for n in range(-20, 21)), key=lambda place: abs(place - wanted))
+    found = next((p for p in places if all(abs(p - other) >= 12 for other in taken)), wanted)
+    taken.append(found)
+    return found
+
+
+def _curve(body: list[str], rows: Sequence[Row], x: Scale, y: Scale) -> None:
+    colour, dash = _colour(rows[0]), _DASHES.get(rows[0].where, "")
     points = [(x.at(float(row.case["mib"])), y.at(row.median)) for row in rows]
     path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
-    body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>')
+    body.append(f'<polyline points="{path}" fill="none" class="s{colour}" stroke-width="2" stroke-dasharray="{dash}"/>')
     for row, (px, py) in zip(rows, points, strict=True):
-        body.append(_line((px, y.at(row.min)), (px, y.at(row.max)), colour))
-        body.append(
-            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" fill="{colour}"><title>{number(row.median)}</title></circle>'
-        )
-    body.append(_text(points[-1][0] + 8, points[-1][1] + 4, label, "start", f'fill="{colour}"'))
+        body.append(_line((px, y.at(row.min)), (px, y.at(row.max)), f"s{colour}"))
+        note = f"<title>{escape(_series(row))} {row.case['mib']} MiB: {number(row.median)} {row.unit}</title>"
+        body.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" class="f{colour}">{note}</circle>')
 
 
 def _bars(body: list[str], rows: Sequence[Row], top: float) -> float:
-    """A bar per row, with a whisker from the best run to the worst. Returns the lower end."""
+    """A bar per row, with a whisker from the best run to the worst; rows of a case together. Returns the lower end."""
     x = Scale([value for row in rows for value in (row.min, row.max)], _LEFT, _WIDTH - _RIGHT)
-    for i, row in enumerate(rows):
-        y, middle, colour = top + i * _BAR, top + (i + 0.5) * _BAR, _colour(row)
-        length = max(1.0, x.at(row.median) - x.start)
-        body.append(_text(x.start - 6, middle + 4, f"{case_text(row.subject())} {row.where}", "end"))
-        body.append(f'<rect x="{x.start}" y="{y + 2:.1f}" width="{length:.1f}" height="{_BAR - 4}" fill="{colour}"/>')
-        body.append(_line((x.at(row.min), middle), (x.at(row.max), middle), "#000000"))
-        body.append(_text(x.at(max(row.max, row.median)) + 6, middle + 4, number(row.median), "start"))
-    return top + len(rows) * _BAR
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(case_text({k: v for k, v in row.subject().items() if k != "policy"}), []).append(row)
+    for name, group in groups.items():
+        apart = len(group) > 1 and name
+        if apart:
+            body.append(_text(10, top + 12, name, "start"))
+            top += _BAR
+        for row in group:
+            label = _series(row) if apart else " ".join(filter(None, (name, _series(row))))
+            _bar(body, row, label, x, top)
+            top += _BAR
+        top += 4
+    return top
 
 
-def _colour(row: Row) -> str:
-    return _COLOURS.get(row.where, "#000000")
+def _bar(body: list[str], row: Row, label: str, x: Scale, top: float) -> None:
+    middle = top + _BAR / 2
+    length = max(1.0, x.at(row.median) - x.start)
+    body.append(_text(x.start - 6, middle + 4, label, "end"))
+    shape = f'x="{x.start}" y="{top + 2:.1f}" width="{length:.1f}" height="{_BAR - 4}"'
+    body.append(f'<rect {shape} class="f{_colour(row)}"/>')
+    body.append(_line((x.at(row.min), middle), (x.at(row.max), middle), "w"))
+    body.append(_text(x.at(max(row.max, row.median)) + 6, middle + 4, number(row.median), "start"))
 
 
-def _line(a: Point, b: Point, colour: str) -> str:
-    return f'<line x1="{a[0]:.1f}" y1="{a[1]:.1f}" x2="{b[0]:.1f}" y2="{b[1]:.1f}" stroke="{colour}"/>'
+def _line(a: Point, b: Point, kind: str) -> str:
+    return f'<line x1="{a[0]:.1f}" y1="{a[1]:.1f}" x2="{b[0]:.1f}" y2="{b[1]:.1f}" class="{kind}"/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str, more: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{escape(text)}</text>'
+def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
+    more = f' class="{kind}"' if kind else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(text)}</text>'

@@ -1,14 +1,18 @@
 """The report of `emu bench` with made-up rows: JSON, table, ratios, verdicts, pictures."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pytest
 
 from emu.bench import Report, Row, to_html, to_json, to_svg, to_table
-from emu.bench.cases import BARS
+from emu.bench.cases import ABOUT, BARS, BENCHES, SEEDS, Lab
+from emu.bench.guest import Guests
+from emu.bench.host import Host
 from emu.bench.plot import Scale
-from emu.bench.report import Bar, case_text, number, ratio, row
+from emu.bench.report import Bar, Case, Seed, case_text, number, ratio, row, times
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -18,8 +22,11 @@ def made(bench: str, where: str, value: float, unit: str = "us", **case: str | i
     return Row(bench, {**case, "where": where}, unit, value, value * 0.9, value * 1.2, 7)
 
 
-def report(*rows: Row, bars: tuple[Bar, ...] = (), skipped: tuple[str, ...] = ()) -> Report:
-    return Report({"cpu": "a <fast> one", "versions": {"numpy": "2"}}, rows, skipped, bars)
+def report(
+    *rows: Row, bars: tuple[Bar, ...] = (), skipped: tuple[str, ...] = (), seeds: tuple[Seed, ...] = ()
+) -> Report:
+    about = {"fork": "Fork <by> policy."}
+    return Report({"cpu": "a <fast> one", "versions": {"numpy": "2"}}, rows, skipped, bars, seeds, about)
 
 
 def line(text: str, *words: str) -> str:
@@ -100,6 +107,62 @@ def test_a_row_passes_only_if_it_reaches_all_its_bars() -> None:
     assert text.endswith("over")
 
 
+ODF = {"policy": "odf", "mib": 1024}
+CLASSIC = {"policy": "classic"}
+
+
+@pytest.mark.parametrize(
+    ("value", "bar", "verdict"),
+    [
+        (10, Bar("fork", ODF, 100, against=CLASSIC, faster=True), "PASS"),
+        (12, Bar("fork", ODF, 100, against=CLASSIC, faster=True), "over"),
+        (3000, Bar("fork", ODF, 3, against=CLASSIC, at_least=True), "PASS"),
+        (2000, Bar("fork", ODF, 3, against=CLASSIC, at_least=True), "over"),
+        (500, Bar("fork", ODF, 0.5, against=CLASSIC), "PASS"),
+        (10, Bar("fork", ODF, 100, against={"policy": "shm"}, faster=True), ""),
+        (10, Bar("fork", ODF, 100, against={"mib": 2048}, faster=True), ""),
+    ],
+)
+def test_a_bar_can_be_a_ratio_between_two_policies_of_one_bench(value: float, bar: Bar, verdict: str) -> None:
+    """Classic takes 1000; a ratio to what was not measured gives no verdict."""
+    rows = made("fork", "emu", value, policy="odf", mib=1024), made("fork", "emu", 1000, policy="classic", mib=1024)
+    text = line(to_table(report(*rows, bars=(bar,))), "fork", "odf")
+    found = next((v for v in ("over", "PASS") if text.endswith(v)), "")
+    assert found == verdict
+
+
+def test_bars_say_in_words_what_they_ask_for() -> None:
+    assert Bar("fork", ODF, 60).text("us") == "<= 60 us"
+    assert Bar("fork", ODF, 65, against=CLASSIC, faster=True).text("us") == ">= 65x faster than classic"
+    assert Bar("fork", ODF, 3, against=CLASSIC, at_least=True).text("/s") == ">= 3x classic"
+    assert Bar("fork", ODF, 4, against="raw").text("ns") == "<= 4x raw"
+
+
+@pytest.mark.parametrize(("policy", "baseline"), [("odf", "classic"), ("sfork-lazy", "shm"), ("sfork-populate", "shm")])
+def test_a_policy_is_compared_with_the_one_it_replaces(policy: str, baseline: str) -> None:
+    mine, other = (made("fork", "emu", value, policy=name, mib=64) for value, name in ((5, policy), (100, baseline)))
+    whole = report(mine, other, made("fork", "emu", 1, policy=baseline, mib=65))
+    assert whole.baseline(mine) == other
+    assert whole.baseline(other) is None
+    assert f"1/20 of {baseline}" in line(to_table(whole), "fork", policy, "64")
+
+
+def test_ratios_read_as_factors_or_fractions() -> None:
+    found = [times(value, "host") for value in (0, 0.05, 0.1, 1, 12.34)]
+    assert found == ["0x host", "1/20 of host", "0.1x host", "1x host", "12.3x host"]
+
+
+def test_the_seeds_figure_stands_beside_ours_and_nowhere_else() -> None:
+    seed = Seed("fork", ODF, "65x <seed>", "a paper")
+    rows = [made("fork", where, 10, policy="odf", mib=mib) for where in ("emu", "host") for mib in (64, 1024)]
+    text = to_table(report(*rows, seeds=(seed,)))
+    ours = line(text, "fork", "odf", "1024", "MiB", "emu")
+    assert [entry for entry in text.splitlines() if "65x <seed>" in entry] == [ours]
+    page = to_html(report(*rows, seeds=(seed,)))
+    assert page.count("65x &lt;seed&gt;") == 1
+    assert "seed: as reported in a paper." in page
+
+
 def test_the_table_names_what_was_skipped() -> None:
     assert to_table(report(skipped=("cpu on the host: no C compiler",))).endswith(
         "\nskipped: cpu on the host: no C compiler\n"
@@ -118,13 +181,51 @@ def test_numbers_keep_three_digits_or_all_before_the_point() -> None:
     assert [number(v) for v in (0, 0.12345, 1.5, 12.345, 123.4, 51200)] == ["0", "0.123", "1.5", "12.3", "123", "51200"]
 
 
+def test_each_bench_has_a_table_of_its_own() -> None:
+    text = to_table(report(made("cpu", "emu", 1, loop="x"), made("fork", "emu", 1, policy="odf", mib=64)))
+    first, second = text.split("\n\n")
+    assert [table.splitlines()[2].split()[0] for table in (first, second)] == ["cpu", "fork"]
+    assert first.splitlines()[0].split() == second.splitlines()[0].split()
+
+
 def test_cases_read_as_words() -> None:
+    assert case_text({"policy": "odf", "order": "spread", "touched": 25}) == "odf spread 25%"
     assert case_text({"policy": "classic", "mib": 64, "what": "call"}) == "classic 64 MiB call"
     assert case_text({"what": "boot", "gib": 64}) == "boot 64 GiB"
 
 
+@pytest.fixture(scope="module")
+def published() -> set[tuple[str, tuple[tuple[str, str | int], ...]]]:
+    """(bench, case) of every row of emu's that a full run makes."""
+    with Guests() as guests, Host() as host:
+        lab = Lab(guests, host)
+        made = [m for bench in BENCHES.values() for m in bench(lab)]
+    return {
+        (m.bench, tuple((k, v) for k, v in sorted(case.items()) if k != "where"))
+        for m in made
+        for case, _unit in m.series
+        if case["where"] == "emu"
+    }
+
+
+def key(bench: str, subject: Case) -> tuple[str, tuple[tuple[str, str | int], ...]]:
+    return bench, tuple(sorted(subject.items()))
+
+
+def test_every_bar_and_every_seed_is_about_a_row_that_a_full_run_makes(
+    published: set[tuple[str, tuple[tuple[str, str | int], ...]]],
+) -> None:
+    """As is the row that a bar compares with here. One spelled unlike its case would never be judged, or shown."""
+    wanted = {key(entry.bench, entry.subject) for entry in (*BARS, *SEEDS)}
+    wanted |= {key(bar.bench, {**bar.subject, **bar.against}) for bar in BARS if not isinstance(bar.against, str)}
+    assert wanted <= published
+
+
+def test_every_bench_is_explained() -> None:
+    assert list(ABOUT) == list(BENCHES)
+
+
 def test_the_projects_bars_are_each_about_one_case_of_one_bench() -> None:
-    """A bar spelled unlike its case would never be judged: each must apply to the row its own case makes."""
     for bar in BARS:
         assert bar.applies(Row(bar.bench, {**bar.subject, "where": "emu"}, "us", 1, 1, 1, 1))
         assert not bar.applies(Row(bar.bench, {**bar.subject, "where": "host"}, "us", 1, 1, 1, 1))
@@ -136,18 +237,42 @@ def sweep() -> Report:
     return report(*rows, touched, made("cpu", "emu", 5000, "MIPS", loop="x"), made("cpu", "raw", 0, "MIPS", loop="x"))
 
 
+def grouped() -> Report:
+    """Two groups, of two policies each, one of which was also measured on the host."""
+    rows = [made("sfork", "emu", 5, "ms", policy=p, mib=m) for m in (32, 64) for p in ("shm", "sfork-lazy")]
+    return report(*rows, made("sfork", "host", 2, "ms", policy="shm", mib=32))
+
+
 def test_the_picture_is_well_formed_and_has_a_line_per_sweep_and_a_bar_per_other_row() -> None:
     root = ET.fromstring(to_svg(sweep()))
     assert len(list(root.iter(f"{SVG}polyline"))) == 2
     assert len(list(root.iter(f"{SVG}circle"))) == 4
     assert len(list(root.iter(f"{SVG}rect"))) == 1 + 3
     texts = [element.text for element in root.iter(f"{SVG}text")]
-    assert "classic 64 MiB all & <more> emu" in texts
-    assert "1024 MiB" in texts
+    assert "64 MiB all & <more> classic" in texts
+    assert {"64 MiB", "1 GiB", "classic", "classic host"} <= set(texts)
 
 
-def test_nothing_is_drawn_outside_the_picture() -> None:
-    root = ET.fromstring(to_svg(sweep()))
+def test_bars_of_one_case_stand_together_by_policy_and_colour() -> None:
+    root = ET.fromstring(to_svg(grouped()))
+    texts = [element.text for element in root.iter(f"{SVG}text")]
+    labels = [text for text in texts if text and not text.replace(".", "").isdigit()]
+    assert labels == ["sfork, ms", "32 MiB", "shm", "sfork-lazy", "shm host", "64 MiB", "shm", "sfork-lazy"]
+    colours = [element.attrib["class"] for element in root.iter(f"{SVG}rect")]
+    assert colours[1] == colours[4] != colours[2] == colours[5] != colours[3]
+
+
+def test_labels_of_lines_that_end_together_do_not_cover_each_other() -> None:
+    policies = ("classic", "odf", "sfork-lazy", "sfork-populate")
+    rows = [made("fork", "emu", 100, policy=p, mib=m) for p in policies for m in (64, 1024)]
+    root = ET.fromstring(to_svg(report(*rows)))
+    heights = sorted(float(e.attrib["y"]) for e in root.iter(f"{SVG}text") if e.text in policies)
+    assert all(b - a >= 11 for a, b in pairwise(heights))
+
+
+@pytest.mark.parametrize("shown", [sweep(), grouped()], ids=["lines", "bars"])
+def test_nothing_is_drawn_outside_the_picture(shown: Report) -> None:
+    root = ET.fromstring(to_svg(shown))
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
     for element in root.iter(f"{SVG}line"):
         assert all(0 <= float(element.attrib[name]) <= width for name in ("x1", "x2"))
@@ -169,9 +294,26 @@ def test_a_scale_spreads_decades_evenly_and_bears_zero() -> None:
 def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     page = to_html(sweep())
     assert "a &lt;fast&gt; one" in page
+    assert "Fork &lt;by&gt; policy." in page
     assert "all &amp; &lt;more&gt;" in page
     assert "<fast>" not in page
     assert "<svg" in page
     assert "<script" not in page
-    assert "href=" not in page
-    assert "src=" not in page
+    assert set(re.findall(r'href="(.)', page)) == {"#"}
+    assert not re.search(r"src=|https?:|url\(|@import", page)
+
+
+def test_each_bench_has_a_section_with_its_table_and_its_picture() -> None:
+    page = to_html(sweep())
+    sections = page.split("<section ")[1:]
+    assert [section.split('"')[1] for section in sections] == ["fork", "cpu"]
+    assert all(section.count("<table>") == section.count("<svg ") == 1 for section in sections)
+    assert all(f'href="#{name}"' in page for name in ("fork", "cpu"))
+
+
+def test_the_page_follows_the_readers_colours_and_fits_a_phone() -> None:
+    page = to_html(sweep())
+    assert 'name="viewport" content="width=device-width' in page
+    assert page.count("prefers-color-scheme: dark") == 1
+    assert page.count("prefers-color-scheme:dark") == 2, "one for each picture"
+    assert "@media (max-width: 640px)" in page
