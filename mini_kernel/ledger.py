@@ -34,8 +34,12 @@ class MemoryCosts:
 
     def add(self, other: "MemoryCosts") -> None:
         """Add other costs to these."""
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.tables_allocated += other.tables_allocated
+        self.tables_shared += other.tables_shared
+        self.tables_broken += other.tables_broken
+        self.tables_reused += other.tables_reused
+        self.ptes_copied += other.ptes_copied
+        self.pages_copied += other.pages_copied
 
 
 class Ledger:
@@ -66,13 +70,15 @@ class Ledger:
 
     def add(self, other: "Ledger") -> None:
         """Add another ledger to this one."""
-        for name in self.__slots__:
-            mine: Any = getattr(self, name)
-            theirs: Any = getattr(other, name)
-            if isinstance(mine, int):
-                setattr(self, name, mine + theirs)
-            else:
-                mine.add(theirs)
+        self.syscalls.add(other.syscalls)
+        self.unknown.add(other.unknown)
+        self.faults.add(other.faults)
+        self.signals.add(other.signals)
+        self.forks.add(other.forks)
+        self.fork_us.add(other.fork_us)
+        self.memory.add(other.memory)
+        self.blocks += other.blocks
+        self.context_switches += other.context_switches
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, with names for numbers; keys sorted so that equal runs give equal text."""

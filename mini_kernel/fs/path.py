@@ -1,6 +1,6 @@
 """The path walk (path_resolution(7)) and the permission check."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from mini_kernel.errors import SysError
@@ -30,7 +30,7 @@ class FsContext:
 
     def copy(self) -> "FsContext":
         """One for a forked process."""
-        return replace(self)
+        return FsContext(self.root, self.cwd, self.umask, self.uid, self.gid, self.groups, self.no_new_privileges)
 
 
 class Caller(Protocol):

@@ -148,6 +148,7 @@ class PageTables(Walker):
             slot = (words[slot] & PTE_ADDR) >> 3 | address >> shift & 511
             missing -= 1
         new = self.frames.alloc_tables(missing).tolist()
+        self._upper = None
         for table, shift in zip(reversed(new), (30, 21, 12)[3 - missing :], strict=True):
             words[slot] = table << PAGE_SHIFT | TABLE_BITS
             slot = table << 9 | address >> shift & 511
@@ -366,6 +367,7 @@ class PageTables(Walker):
             if tables[child].any():
                 break
             words[step.slot] = 0
+            self._upper = None
             if not step.entry & PTE_W:
                 self.unclaimed -= 1
             if step.level < 2 or self.frames.owner[child] == self.pgd:

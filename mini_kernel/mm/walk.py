@@ -78,6 +78,7 @@ class Walker:
     def __init__(self, frames: FrameAllocator, pgd: int) -> None:
         self.frames = frames
         self.pgd = pgd
+        self._upper: tuple[list[Upper], list[Upper]] | None = None  # upper_tables(), until one of them comes or goes
 
     # -- one address --------------------------------------------------------------------------------
 
@@ -181,7 +182,13 @@ class Walker:
         """The PUD tables and the PMD tables, each in ascending order of address.
 
         Scalars, not arrays: there is one PMD table for each GiB, and a fork of a small process should cost little.
+        The lists are not to be changed.
         """
+        if self._upper is None:
+            self._upper = self._find_upper()
+        return self._upper
+
+    def _find_upper(self) -> "tuple[list[Upper], list[Upper]]":
         words, tables = self.frames.ram.words, self.frames.ram.tables
         puds: list[Upper] = []
         pmds: list[Upper] = []
