@@ -1,24 +1,21 @@
 """/proc as a tree of files: who is listed, how files read and refuse, and what is left when a process goes."""
 
 import stat as modes
-from typing import Any
+import struct
 
 import pytest
-from fs_helpers import BUFFER, System, name
+from fs_helpers import BUFFER, System
+from proc_helpers import THREAD, fork, names, read, read_on, running_system, write
 
 from mini_kernel import process as life
-from mini_kernel.exec import HWCAP
 from mini_kernel.fs.inode import Directory
-from mini_kernel.fs.proc import facts
 from mini_kernel.fs.proc.pid import PidDirectory
-from mini_kernel.process import MAX_TASKS
-from mini_kernel.syscalls import identity
-from mini_kernel.task import SigAction, SigInfo, State, Task, send_to_process
+from mini_kernel.mm import uaccess
+from mini_kernel.task import Task
 from mini_kernel.uapi.errno import EINVAL, ENOENT, EPERM, ESRCH
-from mini_kernel.uapi.fcntl import O_CREAT, O_DIRECTORY, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
-from mini_kernel.uapi.sched import CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_THREAD, CLONE_VM
+from mini_kernel.uapi.fcntl import O_CREAT, O_DIRECTORY, O_RDONLY, O_RDWR, O_WRONLY
 
-THREAD = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD
+PFN_BITS = (1 << 55) - 1
 FILES = (
     "clear_refs", "cmdline", "comm", "environ", "maps", "mounts", "pagemap", "smaps", "smaps_rollup", "stat", "statm",
     "status", "use_odf",
@@ -27,53 +24,7 @@ FILES = (
 
 @pytest.fixture
 def system() -> System:
-    """One process, number 1, that runs."""
-    system = System()
-    k, task = system.kernel, system.task
-    k.processes[task.tid] = task.process
-    k.main = task.process
-    k.sched.current = task
-    task.name = task.process.name = "program"
-    system.rename(b"/nothing", b"/nowhere")  # the pages that paths are put into are in memory now
-    system.put(b"x")  # and the one that is read into
-    return system
-
-
-def fork(system: System, flags: int = 0) -> Task:
-    return life.clone(system.kernel, system.task, flags, 17)
-
-
-def read(system: System, path: str) -> bytes:
-    """The whole file, in small reads."""
-    fd = system.open(path.encode(), O_RDONLY)
-    assert fd >= 0, (path, name(fd))
-    data = read_on(system, fd)
-    system.close(fd)
-    return data
-
-
-def read_on(system: System, fd: int, step: int = 96) -> bytes:
-    data = b""
-    while count := system.read(fd, BUFFER, step):
-        assert count > 0, name(count)
-        data += system.got(count)
-    return data
-
-
-def write(system: System, path: str, data: bytes) -> Any:
-    fd = system.open(path.encode(), O_WRONLY | O_CREAT | O_TRUNC, 0o666)
-    if fd < 0:
-        return name(fd)
-    result = system.write(fd, system.put(data), len(data))
-    system.close(fd)
-    return name(result)
-
-
-def names(system: System, path: str, task: Task | None = None) -> list[str]:
-    task = task or system.task
-    inode = system.kernel.vfs.lookup(task, path.encode())
-    assert isinstance(inode, Directory)
-    return [entry.decode() for entry, _node in inode.items(task)]
+    return running_system()
 
 
 # -- who is there ---------------------------------------------------------------------------------------
@@ -230,8 +181,13 @@ def test_other_users_see_no_frame_numbers_and_no_environment(system: System) -> 
     fd = system.call(child, "open", b"/proc/self/pagemap", O_RDONLY)
     assert fd >= 0
     assert system.call(child, "pread64", fd, BUFFER, 8, BUFFER >> 9) == 8
-    with_numbers = system.kernel.vfs.lookup(system.task, b"/proc/2/pagemap").uid
-    assert with_numbers == 1000
+    (entry,) = struct.unpack("<Q", uaccess.read(child.mm, BUFFER, 8))
+    assert entry >> 63 == 1
+    assert entry & PFN_BITS == 0
+    fd = system.open(b"/proc/self/pagemap", O_RDONLY)
+    assert system.pread64(fd, BUFFER, 8, BUFFER >> 9) == 8
+    assert struct.unpack("<Q", system.got(8))[0] & PFN_BITS
+    assert system.kernel.vfs.lookup(system.task, b"/proc/2/pagemap").uid == 1000
 
 
 # -- those who go ---------------------------------------------------------------------------------------------
@@ -282,6 +238,15 @@ def test_open_files_of_the_gone_say_so(system: System) -> None:
     assert system.openat(directory, b"status", O_RDONLY) == -ENOENT
     assert system.getdents64(directory, BUFFER, 4096) == -ENOENT
     assert system.open(b"/proc/2", O_RDONLY) == -ENOENT
+
+
+def test_open_files_of_a_thread_that_ended_say_so(system: System) -> None:
+    """Though its process lives on."""
+    thread = fork(system, THREAD)
+    files = [system.open(b"/proc/1/task/2/" + file, O_RDONLY) for file in (b"status", b"comm")]
+    life.exit_task(system.kernel, thread, 0)
+    assert [system.read(fd, BUFFER, 10) for fd in files] == [-ESRCH, -ESRCH]
+    assert read(system, "/proc/1/comm") == b"program\n"
 
 
 def test_a_number_used_again_is_another_process(system: System) -> None:
@@ -359,107 +324,3 @@ def test_a_removed_working_directory_is_still_shown_and_entered(system: System) 
     length = system.readlink(b"/proc/self/cwd", BUFFER, 100)
     assert system.got(length) == b"/tmp/gone (deleted)"
     assert system.open(b"/proc/self/cwd", O_RDONLY | O_DIRECTORY) >= 0
-
-
-# -- about the system ---------------------------------------------------------------------------------------------
-
-
-def test_meminfo_adds_up(system: System) -> None:
-    """Free and in use are all there is; what is in use is tables, pages of files, pages of processes."""
-    lines = dict(line.split(":") for line in read(system, "/proc/meminfo").decode().splitlines())
-    kb = {key: int(value.split()[0]) for key, value in lines.items()}
-    frames = system.kernel.frames
-    assert kb["MemTotal"] == frames.total * 4
-    assert kb["MemFree"] == kb["MemAvailable"] == frames.available() * 4
-    assert kb["AnonPages"] + kb["Cached"] + kb["PageTables"] + 4 == frames.in_use * 4  # and the zero page
-
-
-def test_cpuinfo_names_the_features_the_program_is_told_of() -> None:
-    """flags are the bits of AT_HWCAP by name."""
-    assert sum(1 << bit for bit, flag in enumerate(facts._FLAGS) if flag) == HWCAP
-
-
-def test_settings_are_what_holds(system: System) -> None:
-    """/proc/sys says what the kernel does."""
-    k = system.kernel
-    k.last_tid = int(read(system, "/proc/sys/kernel/pid_max")) - 2
-    assert [k.new_tid() + 1 - facts.PID_MAX, k.new_tid()] == [0, 300]
-    assert int(read(system, "/proc/sys/kernel/threads-max")) == MAX_TASKS
-    assert read(system, "/proc/sys/kernel/osrelease") == facts.RELEASE.encode() + b"\n"
-    assert read(system, "/proc/sys/kernel/hostname") == read(system, "/etc/hostname") == b"cr3lab\n"
-    assert int(read(system, "/proc/sys/vm/overcommit_memory")) == 0
-    assert int(read(system, "/proc/sys/vm/max_map_count")) == 65530
-    assert int(read(system, "/proc/sys/vm/nr_hugepages")) == 0
-
-
-def test_times_are_those_of_the_virtual_clock(system: System) -> None:
-    """uptime and stat count from boot, asleep and busy apart."""
-    system.kernel.clock.advance_to(12_345_678_901)
-    assert read(system, "/proc/uptime") == b"12.34 12.34\n"
-    assert read(system, "/proc/stat").startswith(b"cpu  0 0 0 1234 0 ")
-    assert read(system, "/proc/loadavg") == b"0.00 0.00 0.00 1/1 1\n"
-
-
-def test_mounts_is_a_link_to_the_callers(system: System) -> None:
-    """As in Linux; /proc is in it."""
-    assert b"proc /proc proc " in read(system, "/proc/mounts") == read(system, "/proc/1/mounts")
-
-
-# -- about a process --------------------------------------------------------------------------------------------------
-
-
-def test_state_letters_follow_the_state(system: System) -> None:
-    """R, S, T by what the task does."""
-    for state, letter in ((State.RUNNABLE, b"R"), (State.WAITING, b"S"), (State.STOPPED, b"T")):
-        system.task.state = state
-        assert b"State:\t" + letter + b" (" in read(system, "/proc/1/status")
-        assert b") " + letter + b" 0 1 1 " in read(system, "/proc/1/stat")
-
-
-def test_names_with_strange_bytes_do_not_break_lines(system: System) -> None:
-    """status escapes newline and backslash; stat has the bytes in parentheses; comm is up to 15 bytes."""
-    assert write(system, "/proc/self/comm", b"a\nb\\c) R 1 and much more") == 24
-    assert read(system, "/proc/self/comm") == b"a\nb\\c) R 1 and \n"
-    assert read(system, "/proc/self/status").startswith(b"Name:\ta\\nb\\\\c) R 1 and \nUmask:")
-    assert read(system, "/proc/self/stat").startswith(b"1 (a\nb\\c) R 1 and ) R 0 ")
-
-
-def test_only_a_process_renames_itself(system: System) -> None:
-    """comm of another process cannot be written (Linux comm_write); a thread's is its own."""
-    fork(system)
-    fork(system, THREAD)
-    assert write(system, "/proc/2/comm", b"new") == "EINVAL"
-    assert write(system, "/proc/self/task/3/comm", b"worker") == 6
-    assert read(system, "/proc/1/task/3/comm") == b"worker\n"
-    assert read(system, "/proc/1/comm") == b"program\n"
-
-
-def test_signal_masks_are_shown(system: System) -> None:
-    """Pending for the thread and the process, blocked, ignored, caught: bit n - 1 is signal n."""
-    task = system.task
-    task.blocked = 1 << 9
-    task.send_signal(10)
-    send_to_process(task.process, SigInfo(12))
-    task.process.actions = {1: action(1), 2: action(0x400000), 3: action(0)}
-    lines = dict(line.split(":\t") for line in read(system, "/proc/1/status").decode().splitlines() if ":\t" in line)
-    assert [int(lines[key], 16) for key in ("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt")] == [
-        1 << 9, 1 << 11, 1 << 9, 1, 2,
-    ]  # fmt: skip
-    assert lines["SigQ"] == "2/4096"
-
-
-def action(handler: int) -> SigAction:
-    return SigAction(handler)
-
-
-def test_rights_are_shown(system: System) -> None:
-    """Root has all capabilities, others none; no_new_privs stays once set."""
-    assert b"CapEff:\t000001ffffffffff\n" in read(system, "/proc/self/status")
-    assert identity.sys_prctl(system.kernel, system.task, 38, 1, 0, 0, 0) == 0
-    assert b"NoNewPrivs:\t1\n" in read(system, "/proc/self/status")
-    system.task.fs.uid = 1000
-    system.task.fs.groups = (5, 7)
-    status = read(system, "/proc/self/status")
-    assert b"CapEff:\t0000000000000000\n" in status
-    assert b"Uid:\t1000\t1000\t1000\t1000\n" in status
-    assert b"Groups:\t5 7 \n" in status

@@ -386,6 +386,16 @@ def test_pagemap_reads_are_whole_entries_inside_the_address_space(system: System
     assert [system.read(fd, BUFFER, 8) for _ in range(3)] == [8, 8, 0]
 
 
+def test_pagemap_made_in_pieces_is_the_same_at_odd_addresses(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece may end in the middle of a page of the buffer."""
+    entries = pagemap(system, AREA, 16)
+    monkeypatch.setattr("mini_kernel.fs.proc.pagemap._CHUNK", 3)
+    fd = system.open(b"/proc/self/pagemap", O_RDONLY)
+    odd = BUFFER + PAGE - 13
+    assert system.pread64(fd, odd, 8 * 16, AREA >> 9) == 8 * 16
+    assert list(struct.unpack("<16Q", system.got(8 * 16, odd))) == entries
+
+
 def test_pagemap_into_memory_at_odd_addresses_and_at_its_end(system: System) -> None:
     """Entries may lie across pages of the buffer; bad memory behind it ends the read with whole entries."""
     entries = pagemap(system, AREA, 16)
