@@ -128,7 +128,8 @@ def _build_stack(k: "Kernel", mm: Mm, image: elf.ElfImage, base: int, program: P
         addresses.append(sp)
     addresses.reverse()
     block[:0] = b"".join(text + b"\0" for text in strings)
-    mm.arguments = (sp, execfn)
+    environment = addresses[len(program.argv)] if program.envp else execfn
+    mm.arguments, mm.environment = (sp, environment), (environment, execfn)
     extra = b"x86_64\0" + k.random.randbytes(16)
     sp -= len(extra)
     platform, random = sp, sp + 7

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 
 from mini_kernel.clock import NS_PER_BLOCK
 from mini_kernel.fs.file import File
-from mini_kernel.fs.proc.strings import arguments_of, environment_of
 from mini_kernel.fs.proc.usage import owned_pages
 from mini_kernel.fs.proc.views import ProcessView, Signal, Subject, TaskView
 from mini_kernel.ledger import Ledger
@@ -211,7 +210,7 @@ def stat(subject: Subject) -> bytes:
     process, mm = subject.process, subject.mm
     total, resident = (mm.total_pages() << PAGE_SHIFT, mm.rss) if mm else (0, 0)
     pending, _shared, blocked, ignored, caught = signal_masks(subject)
-    arguments, environment = (arguments_of(mm), environment_of(mm)) if mm else ((0, 0), (0, 0))
+    arguments, environment = (mm.arguments, mm.environment) if mm else ((0, 0), (0, 0))
     numbers = [
         subject.parent_id, process.pgid, process.sid, 0, -1, 0, *_times(process),
         20, 0, len(process.tasks) or 1, 0, 0,
