@@ -67,6 +67,7 @@ def load(k: "Kernel", program: Program, old: Mm | None) -> Loaded:
     cache = program.file.cache
     image = elf.parse(cache.read, cache.size)
     mm = Mm(k.frames, k.cpu)
+    mm.thp = k.config.thp
     try:
         base = _map_image(mm, image, program.file)
         stack = _build_stack(k, mm, image, base, program)

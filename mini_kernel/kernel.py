@@ -41,6 +41,7 @@ class Config:
     fork: str = "classic"  # what plain fork(2) means at start
     root: str | None = None  # host directory served as `/`
     checking: bool = False  # recompute the invariants after every kernel entry
+    thp: str = "never"  # where huge pages come unasked: one of mm.THP_MODES
 
 
 @dataclass

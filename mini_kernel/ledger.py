@@ -22,15 +22,28 @@ class Tally(dict[K, int]):
 class MemoryCosts:
     """The work done on paging structures and pages; an address space counts into its process's (`mm.pt.costs`)."""
 
-    __slots__ = ("pages_copied", "ptes_copied", "tables_allocated", "tables_broken", "tables_reused", "tables_shared")
+    __slots__ = (
+        "huge_allocated",
+        "huge_copied",
+        "huge_split",
+        "pages_copied",
+        "ptes_copied",
+        "tables_allocated",
+        "tables_broken",
+        "tables_reused",
+        "tables_shared",
+    )
 
     def __init__(self) -> None:
-        self.tables_allocated = 0  # PTE tables; the levels above are not counted
-        self.tables_shared = 0  # by forks of this process: PMD entries that point at an old table instead of a new one
+        self.tables_allocated = 0  # PTE tables; of the levels above only those whose sharing ends
+        self.tables_shared = 0  # by forks of this process: entries that point at an old table instead of a new one
         self.tables_broken = 0  # copied because somebody shares them
         self.tables_reused = 0  # taken back, as nobody shares them any more
         self.ptes_copied = 0  # by forks and breaks
         self.pages_copied = 0
+        self.huge_allocated = 0  # pages of 2 MiB
+        self.huge_copied = 0
+        self.huge_split = 0  # into pages of 4 KiB
 
     def add(self, other: "MemoryCosts") -> None:
         """Add other costs to these."""
@@ -40,6 +53,9 @@ class MemoryCosts:
         self.tables_reused += other.tables_reused
         self.ptes_copied += other.ptes_copied
         self.pages_copied += other.pages_copied
+        self.huge_allocated += other.huge_allocated
+        self.huge_copied += other.huge_copied
+        self.huge_split += other.huge_split
 
 
 class Ledger:

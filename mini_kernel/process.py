@@ -165,16 +165,22 @@ def charge(process: Process, mm: Mm) -> None:
 def sfork(k: "Kernel", parent: Task, length: int, flags: int, addr: int) -> Task:
     """Map a region, store its address at `addr`, fork, and give each side its rights.
 
-    Raises SysError with nothing mapped. The rest of memory is forked as fork(2) of this process would.
+    Raises SysError with nothing mapped and at `addr` what was there. The rest of memory is forked as fork(2) of this
+    process would.
     """
     mm = parent.mm
     if not addr:
         raise SysError(EINVAL)
     region = map_region(mm, length, flags)
+    fork = partial(sfork_mm, fork=plain_fork(parent.process), address=region, length=length, flags=flags)
     try:
+        before = uaccess.read(mm, addr, 8)
         uaccess.write_u64(mm, addr, region)
-        fork = partial(sfork_mm, fork=plain_fork(parent.process), address=region, length=length, flags=flags)
-        child = clone(k, parent, 0, SIGCHLD, memory=fork, memory_kind="sfork")
+        try:
+            child = clone(k, parent, 0, SIGCHLD, memory=fork, memory_kind="sfork")
+        except SysError:
+            uaccess.write(mm, addr, before)  # the table below is the parent's own or can be taken back: needs no frame
+            raise
     except SysError:
         munmap(mm, region, page_up(length))
         raise

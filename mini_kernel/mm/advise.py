@@ -6,13 +6,17 @@ from typing import Final
 import numpy as np
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm import fault
+from mini_kernel.mm import fault, huge
+from mini_kernel.mm.hugetlb import round_up
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.vma import (
     VM_DONTCOPY,
+    VM_HUGEPAGE,
+    VM_HUGETLB,
     VM_LOCKED,
     VM_LOCKONFAULT,
     VM_MAYWRITE,
+    VM_NOHUGEPAGE,
     VM_READ,
     VM_SFORK,
     VM_SFORK_KEEP,
@@ -24,7 +28,7 @@ from mini_kernel.mm.vma import (
 from mini_kernel.mm.walk import mapped
 from mini_kernel.uapi import mman
 from mini_kernel.uapi.errno import EACCES, EAGAIN, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM
-from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_A, PTE_D, PTE_W, TASK_SIZE, page_down, page_up
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, PTE_A, PTE_D, PTE_W, TASK_SIZE, page_down, page_up
 
 _ALL_BITS: Final = (1 << 64) - 1
 _LOCK: Final = VM_LOCKED | VM_LOCKONFAULT
@@ -75,7 +79,11 @@ def _dont_need(mm: Mm, vma: Vma, start: int, end: int) -> None:
     _drop(mm, vma, start, end)
 
 
-def _drop(mm: Mm, _vma: Vma, start: int, end: int) -> None:
+def _drop(mm: Mm, vma: Vma, start: int, end: int) -> None:
+    if vma.flags & VM_HUGETLB:  # lengths are in whole huge pages, rounded down so that nothing else is lost
+        if start & (PMD_SIZE - 1):
+            raise SysError(EINVAL)
+        end &= -PMD_SIZE
     mm.pt.claim_edges(start, end)
     with mm.gather() as tlb:
         mm.pt.zap(start, end, tlb, unlink=False)
@@ -83,7 +91,7 @@ def _drop(mm: Mm, _vma: Vma, start: int, end: int) -> None:
 
 def _free(mm: Mm, vma: Vma, start: int, end: int) -> None:
     """MADV_FREE: the pages may be reclaimed at any time until written. Here memory pressure kills, so never is."""
-    if vma.file is not None or vma.flags & (VM_SHARED | VM_LOCKED):
+    if vma.file is not None or vma.flags & (VM_SHARED | VM_LOCKED | VM_HUGETLB):
         raise SysError(EINVAL)
     mm.pt.claim(start, end)
     with mm.gather() as tlb:
@@ -102,7 +110,7 @@ def _remove(mm: Mm, vma: Vma, start: int, end: int) -> None:
 
 def _flag(add: int, remove: int, anonymous_only: bool = False) -> "Action":
     def change(mm: Mm, vma: Vma, start: int, end: int) -> None:
-        if anonymous_only and (vma.file is not None or vma.flags & VM_SHARED):
+        if anonymous_only and (vma.file is not None or vma.flags & (VM_SHARED | VM_HUGETLB)):
             raise SysError(EINVAL)
         flags = vma.flags & ~remove | add
         if flags != vma.flags:
@@ -126,8 +134,32 @@ def _keep_on_exec(add: int, remove: int) -> "Action":
 def _isolate(mm: Mm, start: int, end: int) -> list[Vma]:
     try:
         return mm.isolate(start, end)
-    except SysError:
+    except SysError as error:
+        if error.errno != ENOMEM:
+            raise
         raise SysError(EAGAIN) from None  # what madvise(2) makes of a full list of areas
+
+
+def _page_out(_mm: Mm, vma: Vma, _start: int, _end: int) -> None:
+    if vma.flags & VM_HUGETLB:
+        raise SysError(EINVAL)
+
+
+def _collapse(mm: Mm, vma: Vma, start: int, end: int) -> None:
+    """MADV_COLLAPSE: huge pages for what can be had of the range, whatever the policy; an error if that is not all."""
+    whole = round_up(vma.start) < vma.end & -PMD_SIZE
+    if vma.file is not None or vma.flags & (VM_HUGETLB | VM_NOHUGEPAGE) or not whole:
+        raise SysError(EINVAL)
+    failure: SysError | None = None
+    for base in range(round_up(start), end & -PMD_SIZE, PMD_SIZE):
+        try:
+            huge.collapse(mm, vma, base)
+        except SysError as error:
+            failure = error
+            if error.errno == ENOMEM:
+                break
+    if failure is not None:
+        raise failure
 
 
 def _populate(mm: Mm, start: int, end: int, advice: int) -> None:
@@ -155,12 +187,8 @@ _INERT: Final = (
     mman.MADV_WILLNEED,
     mman.MADV_MERGEABLE,
     mman.MADV_UNMERGEABLE,
-    mman.MADV_HUGEPAGE,
-    mman.MADV_NOHUGEPAGE,
     mman.MADV_DONTDUMP,
     mman.MADV_DODUMP,
-    mman.MADV_COLD,
-    mman.MADV_PAGEOUT,
 )
 _ACTIONS: Final[dict[int, Action]] = {
     mman.MADV_DONTNEED: _dont_need,
@@ -173,6 +201,11 @@ _ACTIONS: Final[dict[int, Action]] = {
     mman.MADV_KEEPONFORK: _flag(0, VM_WIPEONFORK),
     mman.MADV_KEEPONEXEC: _keep_on_exec(VM_SFORK_KEEP, 0),
     mman.MADV_DROPONEXEC: _keep_on_exec(0, VM_SFORK_KEEP),
+    mman.MADV_HUGEPAGE: _flag(VM_HUGEPAGE, VM_NOHUGEPAGE),
+    mman.MADV_NOHUGEPAGE: _flag(VM_NOHUGEPAGE, VM_HUGEPAGE),
+    mman.MADV_COLLAPSE: _collapse,
+    mman.MADV_COLD: _page_out,
+    mman.MADV_PAGEOUT: _page_out,
     mman.MADV_POPULATE_READ: _nothing,
     mman.MADV_POPULATE_WRITE: _nothing,
     **dict.fromkeys(_INERT, _nothing),
@@ -222,7 +255,7 @@ def _set_lock(mm: Mm, start: int, end: int, flags: int) -> None:
             if vma is None:
                 raise SysError(ENOMEM)
             stop = min(end, vma.end)
-            if vma.flags & _LOCK != flags:
+            if vma.flags & _LOCK != flags and not vma.flags & VM_HUGETLB:  # these are never paged out anyway
                 for part in mm.isolate(at, stop):
                     part.set_flags(part.flags & ~_LOCK | flags)
             at = stop
@@ -251,7 +284,8 @@ def mlockall(mm: Mm, flags: int) -> None:
     mm.lock_future = lock if flags & mman.MCL_FUTURE else 0
     if flags & mman.MCL_CURRENT:
         for vma in mm.vmas:
-            vma.set_flags(vma.flags & ~_LOCK | lock)
+            if not vma.flags & VM_HUGETLB:
+                vma.set_flags(vma.flags & ~_LOCK | lock)
         mm.merge_range(0, TASK_SIZE)
         for vma in list(mm.vmas):
             fault.prefault_quietly(mm, vma.start, vma.end)

@@ -14,9 +14,10 @@ from mini_kernel.errors import KernelBug
 from mini_kernel.mm.frame import K_CACHE, K_EXCLUSIVE, K_TABLE, FrameAllocator
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.pagecache import PageCache
-from mini_kernel.mm.vma import VM_EXEC, VM_SHARED, VM_WRITE
+from mini_kernel.mm.vma import VM_EXEC, VM_HUGETLB, VM_SHARED, VM_WRITE
 from mini_kernel.mm.walk import MAPPED
-from mini_kernel.x86 import PAGE_SHIFT, PTE_ADDR, PTE_NX, PTE_P, PTE_W, TABLE_BITS
+from mini_kernel.mm.zone import GROUP, GROUP_SHIFT
+from mini_kernel.x86 import PAGE_SHIFT, PMD_SIZE, PTE_ADDR, PTE_NX, PTE_P, PTE_PS, PTE_W, TABLE_BITS
 
 _CHUNK: Final = 256  # PTE tables looked at at once
 _P, _W, _ADDR = np.uint64(PTE_P), np.uint64(PTE_W), np.uint64(PTE_ADDR)
@@ -35,8 +36,16 @@ class Use(NamedTuple):
     base: int
 
 
+class Leaf(NamedTuple):
+    """A PMD entry that maps a huge page."""
+
+    table: int
+    base: int
+    entry: int
+
+
 class Pages(NamedTuple):
-    """The PTEs in use of some tables, as parallel arrays."""
+    """The PTEs in use of some tables, or PMD leaves, as parallel arrays."""
 
     table: Ints
     address: Ints
@@ -56,8 +65,9 @@ class Recount:
         self.pins = np.zeros(ever, np.int64)
         for pfn, times in frames.pins.items():
             self.pins[pfn] = times
-        self.claimed: dict[int, bool] = {}  # PTE table -> a PMD entry that points at it has PTE_W
-        self.users: dict[int, set[int]] = {}  # PTE table -> PGDs of those who map it
+        self.leaves = np.zeros(len(frames.compound), np.int64)  # by group
+        self.claimed: dict[int, bool] = {}  # PMD or PTE table -> an entry that points at it has PTE_W
+        self.users: dict[int, set[int]] = {}  # PMD or PTE table -> PGDs of those who map it
 
 
 class Areas:
@@ -72,6 +82,7 @@ class Areas:
         )
         self.no_code = np.array([not v.flags & VM_EXEC for v in vmas], np.bool_)
         self.private = np.array([not v.flags & VM_SHARED for v in vmas], np.bool_)
+        self.huge = np.array([v.flags & VM_HUGETLB for v in vmas], np.bool_)
 
 
 def check(frames: FrameAllocator, mms: Iterable[Mm], caches: Iterable[PageCache] = ()) -> None:
@@ -82,11 +93,13 @@ def check(frames: FrameAllocator, mms: Iterable[Mm], caches: Iterable[PageCache]
         check_vmas(mm)
         _check_tree(mm, found)
     for cache in caches:
-        pfns = np.fromiter(cache.pages.values(), np.int64, len(cache.pages))
+        pfns = np.fromiter(cache.held(), np.int64)
         np.add.at(found.references, pfns, 1)
         if not (frames.kind[pfns] & K_CACHE).all():
             raise KernelBug(f"frame {_first(pfns, frames.kind[pfns] & K_CACHE == 0):#x} is cached but not marked so")
     found.references += found.pins
+    for group in np.flatnonzero(found.leaves).tolist():
+        found.references[group << GROUP_SHIFT : group + 1 << GROUP_SHIFT] += 1
     _check_counts(frames, found)
     _check_sharing(frames, found)
     _check_free(frames)
@@ -102,7 +115,7 @@ def check_vmas(mm: Mm) -> None:
     if mm.starts != [v.start for v in mm.vmas]:
         raise KernelBug("I7: the index of VMA starts differs from the VMAs")
     for vma in mm.vmas:
-        if (vma.start | vma.end) & 0xFFF or vma.start >= vma.end:
+        if (vma.start | vma.end) & (PMD_SIZE - 1 if vma.flags & VM_HUGETLB else 0xFFF) or vma.start >= vma.end:
             raise KernelBug(f"I7: {vma} is empty or not page aligned")
     for a, b in zip(mm.vmas, mm.vmas[1:], strict=False):
         if a.end > b.start:
@@ -118,25 +131,33 @@ def _check_tree(mm: Mm, found: Recount) -> None:
     unclaimed = 0
     fresh: list[Use] = []  # PTE tables not counted yet
     known: list[Use] = []
-    for level, base, entry in _upper_entries(mm):
+    leaves: list[Leaf] = []
+    counted_before = frozenset(found.claimed)
+    for level, table, base, entry in _upper_entries(mm):
         child = (entry & PTE_ADDR) >> PAGE_SHIFT
-        allowed = TABLE_BITS if level < 2 or entry & PTE_W else TABLE_BITS & ~PTE_W
+        if level == 2 and entry & PTE_PS:
+            leaves.append(Leaf(table, base, entry))
+            continue
+        if level == 2 and not found.claimed[table]:
+            raise KernelBug(f"PMD table {table:#x} is unclaimed and points at a PTE table at {base:#x}")
+        allowed = TABLE_BITS if not level or entry & PTE_W else TABLE_BITS & ~PTE_W
         if entry & ~PTE_ADDR != allowed:
             raise KernelBug(f"level {level} entry {entry:#x} at {base:#x} has other bits than {allowed:#x}")
         found.tables[child] += 1
-        if level < 2:
+        if not level:
             own += 1
             continue
         unclaimed += not entry & PTE_W
         own += int(mm.frames.owner[child]) == mm.pt.pgd
-        (known if child in found.claimed else fresh).append(Use(child, base))
+        if level == 2:
+            (known if child in found.claimed else fresh).append(Use(child, base))
         found.users.setdefault(child, set()).add(mm.pt.pgd)
         found.claimed[child] = found.claimed.get(child, False) or bool(entry & PTE_W)
     if (own, unclaimed) != (mm.pt.tables, mm.pt.unclaimed):
         counted = (mm.pt.tables, mm.pt.unclaimed)
-        raise KernelBug(f"I8: (paging structures, unclaimed PMD entries) are {(own, unclaimed)}, counted as {counted}")
-    anon = file = 0
+        raise KernelBug(f"I8: (paging structures, unclaimed entries) are {(own, unclaimed)}, counted as {counted}")
     areas = Areas(mm)
+    anon, file = _check_leaves(mm, areas, leaves, found, counted_before)
     for uses in (fresh, known):
         for i in range(0, len(uses), _CHUNK):
             a, f = _check_tables(mm, areas, uses[i : i + _CHUNK], found, count=uses is fresh)
@@ -145,8 +166,8 @@ def _check_tree(mm: Mm, found: Recount) -> None:
         raise KernelBug(f"I8: resident (anon, file) is {(anon, file)}, counted as {(mm.rss_anon, mm.rss_file)}")
 
 
-def _upper_entries(mm: Mm) -> Iterable[tuple[int, int, int]]:
-    """(level, base address, entry) of every non-zero entry above the PTE tables."""
+def _upper_entries(mm: Mm) -> Iterable[tuple[int, int, int, int]]:
+    """(level, table, base address, entry) of every non-zero entry above the PTE tables."""
     tables = mm.frames.ram.tables
     level_tables = [(mm.pt.pgd, 0)]
     for level, shift in enumerate((39, 30, 21)):
@@ -155,7 +176,7 @@ def _upper_entries(mm: Mm) -> Iterable[tuple[int, int, int]]:
             row = tables[table]
             indices = row.nonzero()[0]
             for index, entry in zip(indices.tolist(), row[indices].tolist(), strict=True):
-                yield level, base + (index << shift), entry
+                yield level, table, base + (index << shift), entry
                 below.append(((entry & PTE_ADDR) >> PAGE_SHIFT, base + (index << shift)))
         level_tables = below
 
@@ -179,6 +200,60 @@ def _check_tables(mm: Mm, areas: Areas, uses: list[Use], found: Recount, count: 
     return len(resident) - file, file
 
 
+def _check_leaves(
+    mm: Mm, areas: Areas, leaves: list[Leaf], found: Recount, counted_before: frozenset[int]
+) -> tuple[int, int]:
+    """The same for huge pages, each of which must lie in one area as a whole."""
+    if not leaves:
+        return 0, 0
+    frames = mm.frames
+    if not mm.pt.has_leaves:
+        raise KernelBug("there are huge pages, which has_leaves denies")
+    table, address = np.array([leaf[:2] for leaf in leaves], np.int64).T
+    entry = np.array([leaf.entry for leaf in leaves], np.uint64)
+    first = ((entry & _ADDR) >> _TWELVE).astype(np.int64)
+    wrong = (first & (GROUP - 1) != 0) | (entry & _MAPPED == 0)
+    if np.count_nonzero(wrong):
+        raise KernelBug(f"the PMD leaf at {_first(address, wrong):#x} is not mapped, or not to a group")
+    vma = _areas_of(areas, address)
+    outside = address + PMD_SIZE > areas.end[vma]
+    if np.count_nonzero(outside):
+        raise KernelBug(f"I5: the huge page at {_first(address, outside):#x} reaches out of its VMA")
+    pages = Pages(table, address, entry, first, vma)
+    _check_rights(mm, areas, pages)
+    for number, leaf in enumerate(leaves):
+        group = slice(int(first[number]), int(first[number]) + GROUP)
+        _check_huge_cow(frames, leaf, group, bool(areas.private[vma[number]]), found)
+    fresh = np.array([leaf.table not in counted_before for leaf in leaves], np.bool_)
+    np.add.at(found.leaves, first[fresh] >> GROUP_SHIFT, 1)
+    resident = first[frames.owner[table] == mm.pt.pgd]
+    file = int(np.count_nonzero(frames.kind[resident] & K_CACHE))
+    return (len(resident) - file) * GROUP, file * GROUP
+
+
+def _check_huge_cow(frames: FrameAllocator, leaf: Leaf, group: slice, private: bool, found: Recount) -> None:
+    """I4 for a huge page: writable behind a private area only if no other leaf and no PTE maps any of it."""
+    if not private:
+        return
+    pins = found.pins[group]
+    shared = frames.compound[group.start >> GROUP_SHIFT] != 1 or (frames.count[group] - pins > 1).any()
+    if leaf.entry & PTE_W and (shared or (frames.kind[group] & K_CACHE).any()):
+        raise KernelBug(f"I4: a shared huge page is writable at {leaf.base:#x}")
+    if pins.any() and not frames.kind[leaf.table] & K_EXCLUSIVE:
+        raise KernelBug(f"the pinned huge page {leaf.base:#x} is in a PMD table that is not EXCLUSIVE")
+
+
+def _areas_of(areas: Areas, address: Ints) -> Ints:
+    """The number of the VMA of each address (I5)."""
+    vma = np.searchsorted(areas.start, address, "right") - 1
+    outside = vma < 0
+    if not np.count_nonzero(outside):
+        outside = address >= areas.end[vma]
+    if np.count_nonzero(outside):
+        raise KernelBug(f"I5: page {_first(address, outside):#x} is mapped outside every VMA")
+    return vma
+
+
 def _pages_of(mm: Mm, areas: Areas, uses: list[Use]) -> Pages:
     """What is mapped in these tables, each page with its VMA (I5)."""
     tables, bases = np.array(uses, np.int64).reshape(-1, 2).T
@@ -189,12 +264,9 @@ def _pages_of(mm: Mm, areas: Areas, uses: list[Use]) -> Pages:
     unmapped = entry & _MAPPED == 0
     if np.count_nonzero(unmapped):
         raise KernelBug(f"the PTE at {_first(address, unmapped):#x} is neither empty nor mapped")
-    vma = np.searchsorted(areas.start, address, "right") - 1
-    outside = vma < 0
-    if not np.count_nonzero(outside):
-        outside = address >= areas.end[vma]
-    if np.count_nonzero(outside):
-        raise KernelBug(f"I5: page {_first(address, outside):#x} is mapped outside every VMA")
+    vma = _areas_of(areas, address)
+    if np.count_nonzero(areas.huge[vma]):
+        raise KernelBug(f"small page {_first(address, areas.huge[vma]):#x} in an area of MAP_HUGETLB")
     return Pages(tables[rows], address, entry, ((entry & _ADDR) >> _TWELVE).astype(np.int64), vma)
 
 
@@ -208,7 +280,7 @@ def _check_rights(mm: Mm, areas: Areas, pages: Pages) -> None:
         i = int(wrong.argmax())
         what = "present or writable, which its VMA forbids" if excess[i] else "writable" if zero[i] else "executable"
         vma = mm.vmas[int(pages.vma[i])]
-        raise KernelBug(f"page {int(pages.address[i]):#x} in {vma} is {what}: {int(pages.entry[i]):#x}")
+        raise KernelBug(f"I9: page {int(pages.address[i]):#x} in {vma} is {what}: {int(pages.entry[i]):#x}")
 
 
 def _check_cow(frames: FrameAllocator, areas: Areas, pages: Pages, found: Recount) -> None:
@@ -242,16 +314,21 @@ def _check_counts(frames: FrameAllocator, found: Recount) -> None:
     mixed = np.where(is_table, found.references, found.tables) != 0
     if np.count_nonzero(mixed):
         raise KernelBug(f"I3: frame {int(mixed.argmax()):#x} is referred to, but free or used for something else")
+    wrong = frames.compound != found.leaves
+    if np.count_nonzero(wrong):
+        group = int(wrong.argmax())
+        counted = frames.compounds[group]
+        raise KernelBug(f"I3: group {group:#x} is mapped by {found.leaves[group]} leaves, counted as {counted}")
 
 
 def _check_sharing(frames: FrameAllocator, found: Recount) -> None:
     """I2: no write through a shared table. A claimed table has its one user as owner; a pinned page is not shared."""
     for table, claimed in found.claimed.items():
         if frames.counts[table] > 1 and claimed:
-            raise KernelBug(f"I2: PTE table {table:#x} has {frames.counts[table]} users, and one may write through it")
+            raise KernelBug(f"I2: table {table:#x} has {frames.counts[table]} users, and one may write through it")
         owner = int(frames.owner[table])
         if owner not in found.users[table] and (owner or claimed):
-            raise KernelBug(f"I8: PTE table {table:#x} is owned by PGD {owner:#x}, which does not map it")
+            raise KernelBug(f"I8: table {table:#x} is owned by PGD {owner:#x}, which does not map it")
 
 
 def _check_free(frames: FrameAllocator) -> None:
@@ -261,7 +338,10 @@ def _check_free(frames: FrameAllocator) -> None:
         scalars = np.array(zone.free, np.int64)
         if (scalars >= zone.frontier).any():
             raise KernelBug("I6: a frame behind the frontier is on the free list")
-        pieces += [scalars, *zone.chunks]
+        groups = np.array(zone.groups, np.int64)
+        if (groups & (GROUP - 1)).any() or frames.compound[groups >> GROUP_SHIFT].any():
+            raise KernelBug("I6: a free group is not one")
+        pieces += [scalars, *zone.chunks, (groups[:, None] + np.arange(GROUP)).reshape(-1)]
     free = np.concatenate(pieces)
     if len(free) and np.bincount(free).max() > 1:
         raise KernelBug("I6: a frame is free twice")

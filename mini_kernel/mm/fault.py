@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from mini_kernel.errors import KernelBug, SysError
-from mini_kernel.mm import alias, region
+from mini_kernel.mm import alias, huge, region
 from mini_kernel.mm.frame import K_CACHE, K_CODE
 from mini_kernel.mm.mm import MMAP_MIN_ADDR, STACK_GUARD_GAP, Mm
 from mini_kernel.mm.pagecache import PageCache
@@ -17,6 +17,7 @@ from mini_kernel.mm.vma import (
     VM_ACCESS,
     VM_EXEC,
     VM_GROWSDOWN,
+    VM_HUGETLB,
     VM_LOCKED,
     VM_LOCKONFAULT,
     VM_SFORK,
@@ -24,7 +25,7 @@ from mini_kernel.mm.vma import (
     VM_WRITE,
     Vma,
 )
-from mini_kernel.uapi.errno import ENOMEM
+from mini_kernel.uapi.errno import ENOMEM, ENOSPC
 from mini_kernel.uapi.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGKILL, SIGSEGV
 from mini_kernel.x86 import (
     PAGE_MASK,
@@ -32,10 +33,12 @@ from mini_kernel.x86 import (
     PAGE_SIZE,
     PF_INSTR,
     PF_WRITE,
+    PMD_SIZE,
     PTE_A,
     PTE_ADDR,
     PTE_D,
     PTE_P,
+    PTE_PS,
     PTE_SOFT_DIRTY,
     PTE_W,
 )
@@ -46,7 +49,7 @@ _DIRTY: Final = PTE_D | PTE_SOFT_DIRTY
 #: What a fault can turn out to be, as the ledger names it.
 FAULT_CLASSES: Final = (
     "demand_zero", "zero_page", "cow_copy", "cow_reuse", "table_break", "table_reuse", "file", "shared_write",
-    "sfork_install", "protection", "unmapped", "oom", "bus",
+    "sfork_install", "huge_zero", "huge_copy", "huge_split", "protection", "unmapped", "oom", "bus",
 )  # fmt: skip
 
 
@@ -72,9 +75,12 @@ def handle(mm: Mm, address: int, error: int) -> str:
     broken, reused = costs.tables_broken, costs.tables_reused
     try:
         fault_class = _repair(mm, vma, address, error)
+        if fault_class == huge.SPLIT:
+            _repair(mm, vma, address, error)
     except SysError as failure:
         if failure.errno != ENOMEM:
-            raise BadAccess(SIGBUS, BUS_ADRERR, "bus", "the page cannot be read from the file") from None
+            why = "no huge page is free" if failure.errno == ENOSPC else "the page cannot be read from the file"
+            raise BadAccess(SIGBUS, BUS_ADRERR, "bus", why) from None
         raise BadAccess(SIGKILL, 0, "oom", "no free frame: the process is killed") from None
     if costs.tables_broken != broken:
         return "table_break"  # whatever was done to the page in the same fault (F83)
@@ -94,6 +100,8 @@ def _repair(mm: Mm, vma: Vma, address: int, error: int) -> str:
     slot = mm.pt.slot(address)
     entry = mm.frames.ram.words[slot] if slot else 0
     if not entry:
+        if not slot and (done := huge.repair(mm, vma, address, error)) is not None:
+            return done
         if vma.file is not None:
             return _file(mm, vma, address, error)
         return _demand_zero(mm, vma, address) if write else _zero_page(mm, vma, address)
@@ -299,12 +307,27 @@ def prefault_quietly(mm: Mm, start: int, end: int) -> None:
 
 
 def _populate(mm: Mm, vma: Vma, start: int, end: int, error: int) -> None:
-    """Whole anonymous ranges with nothing in them go in one step."""
-    if vma.file is None and error and end - start > PAGE_SIZE and not mm.pt.read(start, end).any():
+    """Whole anonymous ranges with nothing in them go in one step, and so do huge pages."""
+    lo, hi = huge.part_to_fill(mm, vma, start, end, error)
+    if lo < hi:
+        huge.fill(mm, vma, lo, hi, error)
+        _populate(mm, vma, start, lo, error)
+        _touch_all(mm, lo, hi, error)
+        _populate(mm, vma, hi, end, error)
+        return
+    small = vma.file is None and not vma.flags & VM_HUGETLB
+    if small and error and end - start > PAGE_SIZE and not mm.pt.read(start, end).any():
         populate_anonymous(mm, vma, start, end)
         return
-    for address in range(start, end, PAGE_SIZE):
+    _touch_all(mm, start, end, error)
+
+
+def _touch_all(mm: Mm, start: int, end: int, error: int) -> None:
+    address = start
+    while address < end:
         _touch(mm, address, error)
+        is_huge = mm.pt.has_leaves and mm.pt.leaf_slot(address)
+        address = (address & -PMD_SIZE) + PMD_SIZE if is_huge else address + PAGE_SIZE
 
 
 def _touch(mm: Mm, address: int, error: int) -> None:
@@ -322,7 +345,8 @@ def _allowed(mm: Mm, address: int, error: int) -> bool:
     """True if the tables, all levels of them, allow the read or write already."""
     steps = mm.pt.walk(address)
     need = PTE_P | PTE_W if error else PTE_P
-    return len(steps) == 4 and all(step.entry & need == need for step in steps)
+    ends = len(steps) == 4 or steps[-1].entry & PTE_PS
+    return bool(ends) and all(step.entry & need == need for step in steps)
 
 
 def populate_anonymous(mm: Mm, vma: Vma, start: int, end: int) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm.dup import copy_pinned, copy_tables, copy_vmas, link, new_child, pinned_pages
+from mini_kernel.mm.dup import PinnedCopy, copy_pinned, copy_tables, copy_vmas, link, new_child, pinned_pages
 from mini_kernel.mm.frame import Pfns
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.walk import Tree
@@ -16,27 +16,32 @@ def fork_mm(parent: Mm) -> Mm:
     """
     frames, tree = parent.frames, parent.pt.tree()
     child = new_child(parent)
+    pinned: list[PinnedCopy] = []
+    pinned_huge: list[PinnedCopy] = []
     try:
         pinned = copy_pinned(parent, pinned_pages(parent, tree.pte.child, tree.pte.base))
-        try:
-            tables = _copy_skeleton(tree, child)
-        except SysError:
-            frames.put_many(np.array([copy.pfn for copy in pinned], np.int64))
-            raise
+        if parent.pt.has_leaves:
+            held = pinned_pages(parent, tree.pmd.child, tree.pmd.base, huge=True)
+            pinned_huge = copy_pinned(parent, held, huge=True)
+        pmds, tables = _copy_skeleton(tree, child)
     except SysError:
-        frames.put(child.pt.pgd)
+        frames.put_groups(np.array([copy.pfn for copy in pinned_huge], np.int64))
+        frames.put_many(np.array([child.pt.pgd, *(copy.pfn for copy in pinned)], np.int64))
         raise
     recount = parent.pt.tables != tree.table_count()
     if not recount:  # all of it is the parent's own
         child.pt.rss_anon, child.pt.rss_file = parent.pt.rss_anon, parent.pt.rss_file
+    if parent.pt.has_leaves:
+        copy_tables(parent, child, tree.pmd.child, pmds, tree.pmd.base, pinned_huge, recount, huge=True)
     copy_tables(parent, child, tree.pte.child, tables, tree.pte.base, pinned, recount)
     copy_vmas(parent, child)
     parent.cpu.flush_tlb()
     return child
 
 
-def _copy_skeleton(tree: Tree, child: Mm) -> Pfns:
-    """Give the child its own tables of all levels, linked as the parent's; returns its PTE tables, contents open.
+def _copy_skeleton(tree: Tree, child: Mm) -> tuple[Pfns, Pfns]:
+    """Give the child its own tables of all levels, linked as the parent's; returns its PMD tables, without huge pages,
+    and its PTE tables, contents open.
 
     Raises SysError(ENOMEM) with nothing allocated.
     """
@@ -53,5 +58,6 @@ def _copy_skeleton(tree: Tree, child: Mm) -> Pfns:
         link(child, links, parents, new)
         parents = new
     child.pt.tables += puds + pmds
+    frames.owner[upper] = child.pt.pgd
     child.pt.adopt(tables)
-    return tables
+    return upper[puds:], tables

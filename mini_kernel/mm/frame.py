@@ -83,6 +83,7 @@ class FrameAllocator:
         # The same, for single frames: five times faster than numpy's indexing.
         self.counts: memoryview[int] = count.data
         self.kinds: memoryview[int] = kind.data
+        self.owners: memoryview[int] = owner.data
         self.compounds: memoryview[int] = compound.data
 
     # -- allocation ---------------------------------------------------------------------------------
@@ -405,7 +406,7 @@ class FrameAllocator:
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the views; the arrays are cut to what was ever used."""
         state = dict(self.__dict__)
-        for name in ("counts", "kinds", "compounds"):
+        for name in ("counts", "kinds", "owners", "compounds"):
             del state[name]
         for name, _dtype, shift in _ARRAYS:
             array = state.pop(name)

@@ -15,10 +15,10 @@ from mini_kernel.mm.frame import K_CACHE, K_CODE, FrameAllocator
 from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.mm.pgtable import PageTables
 from mini_kernel.mm.tlb import Gather
-from mini_kernel.mm.vma import VM_GROWSDOWN, VM_LOCKED, VM_SHARED, VM_WRITE, Vma
+from mini_kernel.mm.vma import VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_SHARED, VM_WRITE, Vma
 from mini_kernel.mm.walk import Entries, frames_of, mapped
-from mini_kernel.uapi.errno import ENOMEM
-from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_SOFT_DIRTY, PTE_W, TASK_SIZE, U64
+from mini_kernel.uapi.errno import EINVAL, ENOMEM
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, PTE_PS, PTE_SOFT_DIRTY, PTE_W, TASK_SIZE, U64
 
 STACK_TOP = TASK_SIZE - PAGE_SIZE  # without address-space randomisation, as under setarch -R
 MMAP_BASE = 0x7FFF_F7FF_F000  # 128 MiB below: room for the stack (Linux mmap_base)
@@ -26,6 +26,9 @@ MMAP_MIN_ADDR = 0x10000  # /proc/sys/vm/mmap_min_addr
 MAX_MAP_COUNT = 65530  # /proc/sys/vm/max_map_count
 STACK_GUARD_GAP = 256 << PAGE_SHIFT  # Linux stack_guard_gap
 UNLIMITED = (1 << 64) - 1
+
+#: Where huge pages are given without being asked for (/sys/kernel/mm/transparent_hugepage/enabled).
+THP_NEVER, THP_MADVISE, THP_ALWAYS = THP_MODES = ("never", "madvise", "always")
 
 
 class SharedMemory:
@@ -81,6 +84,7 @@ class Mm:
         self.users = 1
         self.start_brk = self.brk = 0
         self.limits = Limits()
+        self.thp = THP_NEVER
         self.lock_future = 0  # VM_LOCKED | VM_LOCKONFAULT of mlockall(MCL_FUTURE)
         self.arguments: tuple[int, int] = (0, 0)  # where the argument strings begin and end on the stack
         self.environment: tuple[int, int] = (0, 0)  # the same for the strings behind them
@@ -221,13 +225,28 @@ class Mm:
             tail.file.cache.mappings.append(Mapping(self, tail))
 
     def isolate(self, start: int, end: int) -> list[Vma]:
-        """Split so that [start, end) has VMA boundaries at both ends; the VMAs inside. ENOMEM: nothing changed."""
+        """Split so that [start, end) has VMA boundaries at both ends; the VMAs inside.
+
+        Huge pages that reach over the ends are split as well (Linux vma_adjust_trans_huge). Raises SysError with
+        nothing changed: ENOMEM, or EINVAL for areas that cannot be split there.
+        """
+        self.check_ends(start, end)
         extra = sum(1 for a in (start, end) if (v := self.find(a)) is not None and v.start != a)
         if len(self.vmas) + extra > MAX_MAP_COUNT:
             raise SysError(ENOMEM)
+        self.pt.cut(start)
+        self.pt.cut(end)
         self.split_at(start)
         self.split_at(end)
         return self.overlapping(start, end)
+
+    def check_ends(self, start: int, end: int) -> None:
+        """Raises SysError(EINVAL) if an area of huge pages would be split inside of one (Linux hugetlb_vm_op_split)."""
+        for address in (start, end):
+            if address & (PMD_SIZE - 1):
+                vma = self.find(address)
+                if vma is not None and vma.flags & VM_HUGETLB:
+                    raise SysError(EINVAL)
 
     def remove(self, vmas: list[Vma]) -> None:
         """Take these neighbouring VMAs off the list. Their pages must be gone."""
@@ -248,14 +267,14 @@ class Mm:
         i = self.index_after(start)
         return end <= self._floor(i)
 
-    def find_gap(self, length: int, low: int = MMAP_MIN_ADDR, high: int = MMAP_BASE) -> int:
-        """The highest address of a free range of `length` bytes in [low, high). Raises SysError(ENOMEM)."""
+    def find_gap(self, length: int, low: int = MMAP_MIN_ADDR, high: int = MMAP_BASE, align: int = PAGE_SIZE) -> int:
+        """The highest aligned address of a free range of `length` bytes in [low, high). Raises SysError(ENOMEM)."""
         i = self.index_after(high)
         top = min(high, self._floor(i))
         while True:
             bottom = self.vmas[i - 1].end if i else low
-            if top - max(bottom, low) >= length:
-                return top - length
+            if (top - length & -align) >= max(bottom, low):
+                return top - length & -align
             i -= 1
             if i < 0 or bottom <= low:
                 raise SysError(ENOMEM)
@@ -295,6 +314,11 @@ class Mm:
             tables[chunk] = block
         for r in self.pt.edges(start, end, lo, hi):
             rewrite(tables[r.table, r.first : r.last], keep, add)
+        if self.pt.has_leaves:
+            leaves = self.pt.whole_leaves(start, end)
+            block = tables.reshape(-1)[leaves]
+            rewrite(block, keep | PTE_PS, add)
+            tables.reshape(-1)[leaves] = block
         tlb.stale()
 
     def clear_soft_dirty(self) -> None:

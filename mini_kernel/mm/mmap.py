@@ -3,7 +3,7 @@
 from typing import Final
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm import fault, region
+from mini_kernel.mm import fault, hugetlb, region
 from mini_kernel.mm.mm import MAX_MAP_COUNT, MMAP_BASE, MMAP_MIN_ADDR, Mm, SharedMemory
 from mini_kernel.mm.vma import (
     VM_GROWSDOWN,
@@ -27,6 +27,7 @@ from mini_kernel.uapi.mman import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
+    MAP_HUGETLB,
     MAP_LOCKED,
     MAP_NONBLOCK,
     MAP_NORESERVE,
@@ -40,7 +41,7 @@ from mini_kernel.uapi.mman import (
     PROT_READ,
     PROT_WRITE,
 )
-from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_down, page_up
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, TASK_SIZE, page_down, page_up
 
 PROT_ALL: Final = PROT_READ | PROT_WRITE | PROT_EXEC
 BEGIN_32BIT, END_32BIT = 1 << 30, 1 << 31  # where MAP_32BIT looks (Linux find_start_end)
@@ -60,9 +61,11 @@ def mmap(
 
     `may` holds the VM_MAY* rights the file's access mode leaves. Raises SysError as mmap(2) does.
     """
-    if not length:
+    if not length or (flags & MAP_HUGETLB and not flags & MAP_ANONYMOUS):
         raise SysError(EINVAL)
     length = page_up(length)
+    if flags & MAP_HUGETLB:
+        address, length = hugetlb.check_request(mm, address, length, flags)
     if not 0 < length <= TASK_SIZE:
         raise SysError(ENOMEM)
     if file is not None and pgoff + (length >> PAGE_SHIFT) > 1 << 52:
@@ -74,11 +77,14 @@ def mmap(
     _check_limits(mm, address, length, vm_flags, bool(flags & MAP_FIXED))
     if flags & MAP_FIXED and not flags & MAP_FIXED_NOREPLACE:
         unmap_range(mm, address, address + length)
+    populate = flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE or vm_flags & VM_LOCKED
+    name = hugetlb.NAME if flags & MAP_HUGETLB else ""
+    vm_flags = hugetlb.area_flags(vm_flags) if flags & MAP_HUGETLB else vm_flags
     file = _backing(mm, flags, length, file)
-    vma = mm.insert(Vma(address, address + length, vm_flags, file, pgoff if file is not None else 0))
+    vma = mm.insert(Vma(address, address + length, vm_flags, file, pgoff if file is not None else 0, name))
     if flags & MAP_POPULATE and flags & MAP_SFORK:
         _fill_region(mm, vma)
-    elif (flags & MAP_POPULATE and not flags & MAP_NONBLOCK) or vma.flags & VM_LOCKED:
+    elif populate:
         fault.prefault_quietly(mm, address, address + length)
     return address
 
@@ -105,7 +111,7 @@ def _vm_flags(flags: int, prot: int, may: int, file: MappedFile | None) -> int:
     elif kind != MAP_PRIVATE:
         raise SysError(EINVAL)
     if flags & MAP_GROWSDOWN:
-        if kind != MAP_PRIVATE or file is not None:
+        if kind != MAP_PRIVATE or file is not None or flags & MAP_HUGETLB:
             raise SysError(EINVAL)
         vm_flags |= VM_GROWSDOWN
     if flags & MAP_NORESERVE:
@@ -135,16 +141,17 @@ def _place(mm: Mm, address: int, length: int, flags: int) -> int:
         if flags & MAP_FIXED_NOREPLACE and mm.overlapping(address, address + length):
             raise SysError(EEXIST)
         return address
+    align = PMD_SIZE if flags & MAP_HUGETLB else PAGE_SIZE
     hint = max(page_down(address), MMAP_MIN_ADDR) if address else 0
     end = END_32BIT if flags & MAP_32BIT else TASK_SIZE
     if hint and hint <= end - length and mm.is_free(hint, hint + length):
         return hint
     if flags & MAP_32BIT:
-        return mm.find_gap(length, BEGIN_32BIT, END_32BIT)
+        return mm.find_gap(length, BEGIN_32BIT, END_32BIT, align)
     try:
-        return mm.find_gap(length)
+        return mm.find_gap(length, align=align)
     except SysError:
-        return mm.find_gap(length, MMAP_BASE, TASK_SIZE)
+        return mm.find_gap(length, MMAP_BASE, TASK_SIZE, align)
 
 
 def _check_limits(mm: Mm, address: int, length: int, vm_flags: int, fixed: bool) -> None:
@@ -171,7 +178,7 @@ def _backing(mm: Mm, flags: int, length: int, file: MappedFile | None) -> Mapped
     if flags & MAP_SFORK:
         return region.SharedArea(mm.frames, length)
     if flags & MAP_TYPE in (MAP_SHARED, MAP_SHARED_VALIDATE):
-        return SharedMemory(mm.frames, length)
+        return (hugetlb.HugeMemory if flags & MAP_HUGETLB else SharedMemory)(mm.frames, length)
     return None
 
 
@@ -189,6 +196,7 @@ def unmap_range(mm: Mm, start: int, end: int) -> None:
     """
     if not mm.overlapping(start, end):
         return
+    mm.check_ends(start, end)
     mm.pt.claim_edges(start, end)
     vmas = mm.isolate(start, end)
     lo, hi = vmas[0].start, vmas[-1].end

@@ -8,7 +8,7 @@ Invariant: the cache holds exactly one reference to each frame in `pages`, and e
 Invariant: whatever lies behind `size` in the last page, it is zero before the file grows over it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 
 from mini_kernel.errors import SysError
@@ -61,6 +61,10 @@ class PageCache:
     def peek(self, index: int) -> int | None:
         """The frame of a page that is in memory, or None."""
         return self.pages.get(index)
+
+    def held(self) -> Iterable[int]:
+        """The frames it holds a reference to."""
+        return self.pages.values()
 
     def get_page(self, index: int) -> int:
         """The frame of page `index`, brought in if need be; no reference is taken for the caller.

@@ -1,19 +1,7 @@
-"""Changing the paging structures of one address space, and sharing PTE tables between several (see walk.py for words).
+"""Changing the paging structures of one address space (see walk.py for words, sharing.py for tables with many users).
 
-A PTE table T may hang below PMD entries of many address spaces (on-demand fork). Its frame count, T.ref, is the number
-of those entries. While T is shared every one of them lacks PTE_W, so that the CPU refuses to write through it; each
-address space gets an entry with PTE_W back when it first has to change something below it, by *claiming* the table:
-
-- T.ref > 1: *break* it. The address space gets a copy of its own, and both copies are write-protected page by page.
-- T.ref == 1: *reuse* it. Nobody else is left, PTE_W comes back, nothing is copied.
-
-`make_slot`, `claim`, `claim_edges` and `make_range` are the gate (R6): no PTE is changed but below a claimed entry.
-
-Invariant: every table's count is the number of entries (or CR3s) that point at it.
-Invariant: T.ref > 1 implies that no PMD entry that points at T has PTE_W (R2). Other upper entries carry TABLE_BITS.
-Invariant: a private page that is writable in T is mapped by no other table (R4): reusing T needs no look at its pages.
-Invariant: `tables`, `rss_anon` and `rss_file` count what this tree owns: its upper tables and the PTE tables whose
-`frames.owner` is its PGD. A shared table has at most one owner.
+`make_slot`, `make_pmd_slot`, `claim`, `claim_edges` and `make_range` are the gate (R6): no PTE is changed but below
+claimed entries, and no PMD leaf but in a claimed table. Where a leaf is in the way of single pages the gate splits it.
 """
 
 from collections.abc import Iterator
@@ -22,32 +10,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mini_kernel.ledger import MemoryCosts
-from mini_kernel.mm.frame import K_CACHE, K_EXCLUSIVE, FrameAllocator, Pfns
+from mini_kernel.mm.frame import K_EXCLUSIVE, Pfns
+from mini_kernel.mm.sharing import BATCH, SharedTables
 from mini_kernel.mm.tlb import Gather
-from mini_kernel.mm.walk import Entries, TableRange, Walker, frames_of, mapped
-from mini_kernel.x86 import PAGE_SHIFT, PMD_SIZE, PTE_ADDR, PTE_P, PTE_W, PUD_SIZE, TABLE_BITS
-
-BATCH: Final = 64  # PTE tables worked on at once: 256 KiB of entries and their temporaries stay in the host's cache
-Slots = NDArray[np.int64]
+from mini_kernel.mm.walk import Entries, Slots, TableRange, frames_of
+from mini_kernel.x86 import PAGE_SHIFT, PMD_SIZE, PTE_ADDR, PTE_P, PTE_PS, PTE_W, PUD_SIZE, TABLE_BITS
 
 _P = np.uint64(PTE_P)
 _W = np.uint64(PTE_W)
-_NO_WRITE: Final = np.uint64(~PTE_W & 0xFFFF_FFFF_FFFF_FFFF)
+_PS = np.uint64(PTE_PS)
+_PRESENT_TABLE: Final = np.uint64(PTE_P | PTE_W | PTE_PS)
 _TWELVE = np.uint64(PAGE_SHIFT)
 
 
-class PageTables(Walker):
-    """The tree under one CR3, and what of it belongs to this address space."""
-
-    def __init__(self, frames: FrameAllocator) -> None:
-        """Allocate an empty PGD. Raises SysError(ENOMEM)."""
-        super().__init__(frames, frames.alloc_table())
-        self.costs = MemoryCosts()
-        self.tables = 1  # paging structures of all levels that belong to this tree
-        self.rss_anon = 0  # pages
-        self.rss_file = 0
-        self.unclaimed = 0  # PMD entries without PTE_W
+class PageTables(SharedTables):
+    """The tree under one CR3, to change."""
 
     # -- the gate -----------------------------------------------------------------------------------
 
@@ -60,46 +37,90 @@ class PageTables(Walker):
         entry = words[self.pgd << 9 | address >> 39 & 511]
         if entry:
             entry = words[(entry & PTE_ADDR) >> 3 | address >> 30 & 511]
-            if entry:
-                pmd_slot = (entry & PTE_ADDR) >> 3 | address >> 21 & 511
-                entry = words[pmd_slot]
-                if entry:
-                    if not entry & PTE_W:
-                        self._claim_one(pmd_slot)
-                        entry = words[pmd_slot]
+            if entry & PTE_W:
+                entry = words[(entry & PTE_ADDR) >> 3 | address >> 21 & 511]
+                if entry & (PTE_W | PTE_PS) == PTE_W:
                     return (entry & PTE_ADDR) >> 3 | address >> 12 & 511
-        return self._grow(address)
+        return self._make_slot(address)
+
+    def _make_slot(self, address: int) -> int:
+        """`make_slot` where something stands in the way, or is missing."""
+        words = self.frames.ram.words
+        self._claim_above(address)
+        pmd_slot = self.pmd_slot(address)
+        entry = words[pmd_slot] if pmd_slot else 0
+        if not entry:
+            return self._grow(address, 12)
+        if entry & PTE_PS:
+            self.split(pmd_slot)
+        elif not entry & PTE_W:
+            self.claim_table(pmd_slot)
+        return (words[pmd_slot] & PTE_ADDR) >> 3 | address >> 12 & 511
+
+    def make_pmd_slot(self, address: int) -> int:
+        """Slot of the PMD entry for `address`, to be changed: claims its table, or allocates what is missing.
+
+        Raises SysError(ENOMEM) with the tree as it was.
+        """
+        self._claim_above(address)
+        return self._grow(address, 21)
+
+    def _claim_above(self, address: int) -> None:
+        """Claim the PMD table over `address`, if there is one that needs it."""
+        if self.unclaimed:
+            slot = self.pud_slot(address)
+            if slot and self.frames.ram.words[slot] & (PTE_P | PTE_W) == PTE_P:
+                self.claim_table(slot, huge=True)
 
     def claim(self, start: int, end: int) -> None:
-        """Claim every PTE table over [start, end): what exists there may be changed now.
+        """Claim every table over [start, end) and split the huge pages that reach over its ends.
 
-        Raises SysError(ENOMEM) with contents as they were; tables claimed before the failure stay claimed.
+        What exists there may be changed now. Raises SysError(ENOMEM) with contents as they were; tables claimed before
+        the failure stay claimed.
         """
         if self.unclaimed:
+            if self.has_leaves:
+                for r in list(self.upper(start, end)):
+                    if self.is_unclaimed(r.pud_slot):
+                        self.claim_table(r.pud_slot, huge=True)
             found: list[Slots] = []
-            for pmd, _base, first, last in self.upper(start, end):
-                row = self.frames.ram.tables[pmd, first:last]
-                found.append(np.flatnonzero(row & (_P | _W) == _P) + (pmd << 9 | first))
+            for r in self.upper(start, end):
+                row = self.frames.ram.tables[r.table, r.first : r.last]
+                found.append(np.flatnonzero(row & _PRESENT_TABLE == _P) + (r.table << 9 | r.first))
             for slots in found:
-                self._claim(slots)
+                self.claim_tables(slots)
+        self.cut(start)
+        self.cut(end)
 
     def claim_edges(self, start: int, end: int) -> None:
-        """Claim what `zap` of [start, end) has to change in part. Raises as `claim`."""
+        """Claim, and split, what `zap` of [start, end) has to change in part. Raises as `claim`."""
+        self.cut(start)
+        self.cut(end)
         if self.unclaimed:
+            for u in list(self.upper(start, end)) if self.has_leaves else ():
+                if self.is_unclaimed(u.pud_slot) and not self._goes_whole(u.table, u.first, u.last):
+                    self.claim_table(u.pud_slot, huge=True)
             _slots, _tables, lo, hi = self.whole_tables(start, end)
             for r in self.edges(start, end, lo, hi):
-                if self.is_unclaimed(r.pmd_slot) and not self._goes_whole(r):
-                    self._claim_one(r.pmd_slot)
+                if self.is_unclaimed(r.pmd_slot) and not self._goes_whole(r.table, r.first, r.last):
+                    self.claim_table(r.pmd_slot)
 
-    def is_unclaimed(self, pmd_slot: int) -> bool:
-        """True if the table below this entry must be claimed before it is changed."""
-        return not self.frames.ram.words[pmd_slot] & PTE_W
-
-    def _goes_whole(self, r: TableRange) -> bool:
-        """True if nothing is mapped inside the range, or nothing outside: to unmap it, letting go of T will do."""
-        row = self.frames.ram.tables[r.table]
-        inside, every = np.count_nonzero(row[r.first : r.last]), np.count_nonzero(row)
+    def _goes_whole(self, table: int, first: int, last: int) -> bool:
+        """True if nothing is mapped by entries [first, last), or nothing by others: to unmap it, letting go will do."""
+        row = self.frames.ram.tables[table]
+        inside, every = np.count_nonzero(row[first:last]), np.count_nonzero(row)
         return not inside or inside == every
+
+    def cut(self, address: int) -> None:
+        """Split the huge page that `address` lies inside of, if there is one. Raises SysError(ENOMEM)."""
+        if self.has_leaves and address & (PMD_SIZE - 1) and self.leaf_slot(address):
+            self.make_slot(address)
+
+    def split_range(self, start: int, end: int) -> None:
+        """Split every huge page over [start, end). Raises SysError(ENOMEM) with contents as they were."""
+        if self.has_leaves:
+            for base in [base for base, _leaf in self.leaves_over(start, end)]:
+                self.make_slot(base)
 
     def make_range(self, start: int, end: int) -> None:
         """Claim or allocate every PTE table over [start, end).
@@ -107,13 +128,14 @@ class PageTables(Walker):
         All or SysError(ENOMEM) with no table of it left and contents as they were.
         """
         self.claim(start, end)
+        self.split_range(start, end)
         bases = np.arange(start & -PMD_SIZE, end, PMD_SIZE, dtype=np.int64)
         made: list[int] = []
         try:
             for pud_base in range(start & -PUD_SIZE, end, PUD_SIZE):
                 inside = bases[(bases & -PUD_SIZE) == pud_base]
                 if not self.slot(int(inside[0])):
-                    self._grow(int(inside[0]))
+                    self._grow(int(inside[0]), 12)
                     made.append(int(inside[0]))
                 made += self._fill_pmd(inside)
         except Exception:
@@ -128,33 +150,47 @@ class PageTables(Walker):
             at = ((r.base - start) >> PAGE_SHIFT) + r.first
             self.frames.ram.tables[r.table, r.first : r.last] = entries[at : at + r.last - r.first]
 
+    def move_leaves(self, moving: list[tuple[int, int]]) -> None:
+        """Move huge pages, each (from, to) an address where nothing is. Precondition: `claim`, `make_pmd_slot`."""
+        words = self.frames.ram.words
+        for now, then in moving:
+            source = self.pmd_slot(now)
+            words[self.pmd_slot(then)], words[source] = words[source], 0
+
     def mark_exclusive(self, start: int, end: int) -> None:
         """Pinned pages may have come to [start, end): the tables that hold them now must not be shared."""
         frames = self.frames
         if frames.pins:
+            for u in self.upper(start, end) if self.has_leaves else ():
+                groups = self.counted(frames.ram.tables[u.table, u.first : u.last], huge=True)
+                if frames.is_pinned(groups, huge=True).any():
+                    frames.kinds[u.table] |= K_EXCLUSIVE
             for r in self.tables_in(start, end):
                 if frames.is_pinned(frames_of(frames.ram.tables[r.table, r.first : r.last])).any():
                     frames.kinds[r.table] |= K_EXCLUSIVE
 
     # -- new tables ---------------------------------------------------------------------------------
 
-    def _grow(self, address: int) -> int:
+    def _grow(self, address: int, shift: int) -> int:
+        """Slot of the entry for `address` that maps 1 << `shift` bytes; the tables above it are allocated if missing.
+
+        Raises SysError(ENOMEM) with the tree as it was.
+        """
         words = self.frames.ram.words
         slot = self.pgd << 9 | address >> 39 & 511
-        missing = 3
-        for shift in (30, 21, 12):
-            if not words[slot]:
-                break
-            slot = (words[slot] & PTE_ADDR) >> 3 | address >> shift & 511
-            missing -= 1
-        new = self.frames.alloc_tables(missing).tolist()
+        shifts = [below for below in (30, 21, 12) if below >= shift]
+        while shifts and words[slot]:
+            slot = (words[slot] & PTE_ADDR) >> 3 | address >> shifts.pop(0) & 511
+        if not shifts:
+            return slot
+        new = self.frames.alloc_tables(len(shifts))
         self._upper = None
-        for table, shift in zip(reversed(new), (30, 21, 12)[3 - missing :], strict=True):
+        self.frames.owner[new] = self.pgd
+        for table, below in zip(reversed(new.tolist()), shifts, strict=True):
             words[slot] = table << PAGE_SHIFT | TABLE_BITS
-            slot = table << 9 | address >> shift & 511
-        self.frames.owner[new[0]] = self.pgd
-        self.tables += missing
-        self.costs.tables_allocated += 1
+            slot = table << 9 | address >> below & 511
+        self.tables += len(new)
+        self.costs.tables_allocated += shift == 12
         return slot
 
     def _fill_pmd(self, bases: NDArray[np.int64]) -> list[int]:
@@ -169,115 +205,6 @@ class PageTables(Walker):
             row[index[missing]] = tables.astype(np.uint64) << _TWELVE | np.uint64(TABLE_BITS)
             self.adopt(tables)
         return bases[missing].tolist()
-
-    def adopt(self, tables: Pfns) -> None:
-        """These new PTE tables belong to this tree."""
-        self.frames.owner[tables] = self.pgd
-        self.tables += len(tables)
-        self.costs.tables_allocated += len(tables)
-
-    # -- shared tables ------------------------------------------------------------------------------
-
-    def _claim(self, slots: Slots) -> None:
-        """Claim the tables below these PMD entries, which lack PTE_W."""
-        entries = self.frames.ram.tables.reshape(-1)[slots]
-        shared = self.frames.count[frames_of(entries)] > 1
-        broken = slots[shared]
-        for i in range(0, len(broken), BATCH):
-            self._break(broken[i : i + BATCH])
-        if len(broken) < len(slots):
-            self._reuse(slots[~shared])
-
-    def _claim_one(self, slot: int) -> None:
-        table = (self.frames.ram.words[slot] & PTE_ADDR) >> PAGE_SHIFT
-        if self.frames.counts[table] > 1:
-            self._break(np.array([slot]))
-        else:
-            self._reuse(np.array([slot]))
-
-    def _break(self, slots: Slots) -> None:
-        """Replace the shared tables below these PMD entries by copies (Linux COW-PTE break_cow_pte).
-
-        Private pages lose W in both, every frame gains a reference, and each copy is complete before the entry points
-        at it (R4, F41). Raises SysError(ENOMEM) with nothing changed.
-        """
-        frames, flat = self.frames, self.frames.ram.tables.reshape(-1)
-        old = frames_of(flat[slots])
-        new = frames.alloc_tables(len(slots), zero=False)
-        block = frames.ram.tables[old]
-        entries = block[mapped(block)]
-        pfns = frames_of(entries)
-        pfns = pfns[pfns != frames.zero_page]
-        cached = int(np.count_nonzero(frames.kind[pfns] & K_CACHE))
-        if not cached:
-            block &= _NO_WRITE
-        else:  # shared memory stays writable through any number of tables (F66)
-            block[frames.kind[frames_of(block)] & K_CACHE == 0] &= _NO_WRITE
-        frames.ram.tables[old] = block
-        frames.ram.tables[new] = block
-        frames.get_many(pfns)
-        self._exchange(old, new, block, cached, len(pfns) - cached)
-        frames.count[old] -= 1
-        self._point_at(slots, new)
-        self.costs.tables_broken += len(slots)
-        self.costs.ptes_copied += len(entries)
-        if frames.cpu is not None:
-            frames.cpu.flush_tlb()
-
-    def _exchange(self, old: Pfns, new: Pfns, block: Entries, file: int, anon: int) -> None:
-        """Own `new` tables, which map `file` and `anon` counted pages, instead of `old` ones, if those were ours."""
-        foreign = self.frames.owner[old] != self.pgd
-        if foreign.all():
-            self.rss_file += file
-            self.rss_anon += anon
-        else:
-            self.frames.owner[old[~foreign]] = 0
-            self.tables -= int(np.count_nonzero(~foreign))
-            self.count_pages(block[foreign], 1)
-        self.adopt(new)
-
-    def _reuse(self, slots: Slots) -> None:
-        """Nobody else uses these tables any more: take them back, and over, as they are."""
-        tables = frames_of(self.frames.ram.tables.reshape(-1)[slots])
-        foreign = tables[self.frames.owner[tables] != self.pgd]
-        if len(foreign):
-            self.frames.owner[foreign] = self.pgd
-            self.tables += len(foreign)
-            self._count_tables(foreign, 1)
-        self._point_at(slots, tables)
-        self.costs.tables_reused += len(slots)
-
-    def _point_at(self, slots: Slots, tables: Pfns) -> None:
-        """Claimed PMD entries."""
-        values = tables.astype(np.uint64) << _TWELVE | np.uint64(TABLE_BITS)
-        self.frames.ram.tables.reshape(-1)[slots] = values
-        self.unclaimed -= len(slots)
-
-    def _part_with(self, tables: Pfns) -> None:
-        """Stop owning those of these shared tables that are ours; nobody owns them now (F33)."""
-        ours = tables[self.frames.owner[tables] == self.pgd]
-        if len(ours):
-            self._count_tables(ours, -1)
-            self.frames.owner[ours] = 0
-            self.tables -= len(ours)
-
-    def _count_tables(self, tables: Pfns, sign: int) -> None:
-        for i in range(0, len(tables), BATCH):
-            self.count_pages(self.frames.ram.tables[tables[i : i + BATCH]], sign)
-
-    def count_pages(self, entries: Entries, sign: int) -> None:
-        """Add the pages these PTEs map to the resident set, or take them off it (sign -1)."""
-        self._count_frames(self.counted(entries), sign)
-
-    def counted(self, entries: Entries) -> Pfns:
-        """The frames that these PTEs map and that are counted: all but the zero page."""
-        pfns = frames_of(entries[mapped(entries)])
-        return pfns[pfns != self.frames.zero_page]
-
-    def _count_frames(self, pfns: Pfns, sign: int) -> None:
-        cached = int(np.count_nonzero(self.frames.kind[pfns] & K_CACHE))
-        self.rss_file += sign * cached
-        self.rss_anon += sign * (len(pfns) - cached)
 
     # -- taking away --------------------------------------------------------------------------------
 
@@ -295,6 +222,8 @@ class PageTables(Walker):
         Precondition: `claim_edges`. A shared table that goes whole is let go of: its other users keep its pages (F50).
         Linux unmap_page_range. Frames and tables are freed when `tlb` has flushed.
         """
+        if self.has_leaves:
+            self._zap_leaves(start, end, tlb)
         slots, whole, lo, hi = self.whole_tables(start, end)
         if len(whole):
             self._zap_whole(slots, tlb, unlink)
@@ -307,6 +236,20 @@ class PageTables(Walker):
             elif row.any():
                 self._zap_whole(np.array([r.pmd_slot]), tlb, unlink)
 
+    def _zap_leaves(self, start: int, end: int, tlb: Gather) -> None:
+        """Unmap the huge pages of [start, end), each of which lies in it as a whole."""
+        for r in list(self.upper(start, end)):
+            row = self.frames.ram.tables[r.table, r.first : r.last]
+            leaves = (row & _PS) != 0
+            if not leaves.any():
+                continue
+            tlb.stale()
+            if self.is_unclaimed(r.pud_slot):
+                self.let_go(np.array([r.pud_slot]), tlb, huge=True)
+            else:
+                self.drop_entries(row[leaves], tlb, huge=True)
+                row[leaves] = 0
+
     def _zap_whole(self, slots: Slots, tlb: Gather, unlink: bool) -> None:
         """Unmap all pages of the PTE tables below these PMD entries; shared tables are always unlinked."""
         flat = self.frames.ram.tables.reshape(-1)
@@ -315,43 +258,49 @@ class PageTables(Walker):
         if not unlink:
             gone = flat[slots] & _W == 0
             kept = frames_of(flat[slots[~gone]])
-            self._drop_tables(kept, tlb)
+            self._drop_tables(kept, tlb, False)
             self.frames.ram.tables[kept] = 0
-        leaving = slots[gone]
-        if len(leaving):
-            self.unclaimed -= int(np.count_nonzero(flat[leaving] & _W == 0))
-            self.drop_tables(frames_of(flat[leaving]), tlb)
-            flat[leaving] = 0
+        if gone.any():
+            self.let_go(slots[gone], tlb)
 
-    def drop_tables(self, tables: Pfns, tlb: Gather) -> None:
-        """Give up these PTE tables, and the pages of those that nobody else uses.
+    def let_go(self, slots: Slots, tlb: Gather, huge: bool = False) -> None:
+        """Clear these entries and give up the tables they point at. `tlb.stale()` is the caller's."""
+        flat = self.frames.ram.tables.reshape(-1)
+        self.unclaimed -= int(np.count_nonzero(flat[slots] & _W == 0))
+        self.drop_tables(frames_of(flat[slots]), tlb, huge)
+        flat[slots] = 0
+        if huge:
+            self._upper = None
 
-        Clearing the PMD entries and `tlb.stale()` are the caller's.
+    def drop_tables(self, tables: Pfns, tlb: Gather, huge: bool = False) -> None:
+        """Give up these tables, and the pages of those that nobody else uses.
+
+        Clearing the entries that point at them and `tlb.stale()` are the caller's.
         """
         shared = self.frames.count[tables] > 1
         ours = self.frames.owner[tables] == self.pgd
-        self._part_with(tables[shared & ours])
-        self._drop_tables(tables[~shared & ours], tlb)
+        self.part_with(tables[shared & ours], huge)
+        self._drop_tables(tables[~shared & ours], tlb, huge)
         self.tables -= int(np.count_nonzero(~shared & ours))
         orphans = tables[~shared & ~ours]
         for i in range(0, len(orphans), BATCH):
-            tlb.release(self.counted(self.frames.ram.tables[orphans[i : i + BATCH]]))
+            tlb.release(self.counted(self.frames.ram.tables[orphans[i : i + BATCH]], huge), huge)
         tlb.release(tables)
 
-    def _drop_tables(self, tables: Pfns, tlb: Gather) -> None:
+    def _drop_tables(self, tables: Pfns, tlb: Gather, huge: bool) -> None:
         """`drop_entries` for all entries of these tables, which nobody shares and we own."""
         for i in range(0, len(tables), BATCH):
-            self.drop_entries(self.frames.ram.tables[tables[i : i + BATCH]].reshape(-1), tlb)
+            self.drop_entries(self.frames.ram.tables[tables[i : i + BATCH]].reshape(-1), tlb, huge)
 
-    def drop_entries(self, entries: Entries, tlb: Gather) -> None:
-        """Give up the frames that these PTEs of tables we own map.
+    def drop_entries(self, entries: Entries, tlb: Gather, huge: bool = False) -> None:
+        """Give up the frames that these PTEs, or PMD leaves, of tables we own map.
 
-        Clearing the PTEs and `tlb.stale()` are the caller's.
+        Clearing the entries and `tlb.stale()` are the caller's.
         """
-        pfns = self.counted(entries)
+        pfns = self.counted(entries, huge)
         if len(pfns):
-            tlb.release(pfns)
-            self._count_frames(pfns, -1)
+            tlb.release(pfns, huge)
+            self.count_frames(pfns, -1, huge)
 
     def detach_empty(self, address: int) -> list[int]:
         """Unlink the PTE table over `address` if it is empty, and the tables above that become empty.
@@ -364,13 +313,13 @@ class PageTables(Walker):
             if not step.entry & PTE_P:
                 continue
             child = (step.entry & PTE_ADDR) >> PAGE_SHIFT
-            if tables[child].any():
+            if step.entry & PTE_PS or tables[child].any():
                 break
             words[step.slot] = 0
             self._upper = None
             if not step.entry & PTE_W:
                 self.unclaimed -= 1
-            if step.level < 2 or self.frames.owner[child] == self.pgd:
+            if not step.level or self.frames.owner[child] == self.pgd:
                 self.tables -= 1
                 if self.frames.counts[child] > 1:
                     self.frames.owner[child] = 0
@@ -389,6 +338,6 @@ class PageTables(Walker):
         its ends are looked at, and every table above. Linux free_pgtables. Returns the pfns.
         """
         gone = self.detach_empty(start) + self.detach_empty(end - 1)
-        for _pmd, base, _first, _last in list(self.upper(start, end)):
-            gone += self.detach_empty(base if base >= start else start)
+        for r in list(self.upper(start, end)):
+            gone += self.detach_empty(max(r.base, start))
         return gone

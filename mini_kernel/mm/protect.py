@@ -68,6 +68,7 @@ def _protect(mm: Mm, start: int, end: int, rights: int) -> None:
             flags &= ~VM_MAYWRITE  # who gives up writing to a region does so for good (S4)
         if flags != vma.flags:
             _check_data_limit(mm, vma, flags, stop - at)
+            mm.check_ends(at, stop)
             mm.pt.claim(at, stop)
             if flags & VM_EXEC and vma.file is not None and alias.is_written_elsewhere(vma.file.cache, vma):
                 alias.prepare_for_code(vma.file.cache, vma)

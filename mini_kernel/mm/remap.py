@@ -3,13 +3,13 @@
 from typing import Final
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm import fault
+from mini_kernel.mm import fault, hugetlb
 from mini_kernel.mm.mm import MAX_MAP_COUNT, MMAP_MIN_ADDR, Mm
 from mini_kernel.mm.mmap import munmap, unmap_range
-from mini_kernel.mm.vma import VM_DONTEXPAND, VM_LOCKED, VM_LOCKONFAULT, VM_SHARED, Vma
+from mini_kernel.mm.vma import VM_DONTEXPAND, VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_SHARED, Vma
 from mini_kernel.uapi.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM
 from mini_kernel.uapi.mman import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
-from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, TASK_SIZE, page_up
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, TASK_SIZE, page_up
 
 _SPARE_MAPS: Final = 5  # a move may split areas in two places before it joins any
 
@@ -26,6 +26,11 @@ def mremap(mm: Mm, old: int, old_length: int, new_length: int, flags: int, new: 
     old_length, new_length = page_up(old_length), page_up(new_length)
     if not 0 < new_length <= TASK_SIZE:
         raise SysError(EINVAL)
+    area = mm.find(old)
+    if area is not None and area.flags & VM_HUGETLB:
+        old_length, new_length = hugetlb.check_move(old, old_length, new, new_length)
+        if flags & MREMAP_DONTUNMAP:
+            raise SysError(EINVAL)
     if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         _check_target(old, old_length, new, new_length, flags)
         return _move_to(mm, old, old_length, new_length, flags, new)
@@ -118,11 +123,16 @@ def _move(mm: Mm, vma: Vma, old: int, old_length: int, new: int, new_length: int
     if len(mm.vmas) > MAX_MAP_COUNT - _SPARE_MAPS:
         raise SysError(ENOMEM)
     mm.pt.claim(old, old + old_length)
-    entries = mm.pt.read(old, old + old_length)
+    huge = _make_targets(mm, old, old_length, new)
+    entries = mm.pt.read(old, old + old_length, leaves=False)
     occupied = entries.nonzero()[0]
     if len(occupied):
         first, last = int(occupied[0]), int(occupied[-1])
-        mm.pt.make_range(new + (first << PAGE_SHIFT), new + (last + 1 << PAGE_SHIFT))
+        try:
+            mm.pt.make_range(new + (first << PAGE_SHIFT), new + (last + 1 << PAGE_SHIFT))
+        except SysError:
+            _forget_targets(mm, huge)
+            raise
     moved = vma.clone(start=old)
     moved.start, moved.end, moved.soft_clean = new, new + new_length, False
     if moved.file is not None:
@@ -130,6 +140,7 @@ def _move(mm: Mm, vma: Vma, old: int, old_length: int, new: int, new_length: int
     with mm.gather() as tlb:
         mm.pt.write(old, entries * 0)
         mm.pt.write(new, entries)
+        mm.pt.move_leaves(huge)
         mm.pt.mark_exclusive(new, new + old_length)
         tlb.stale()
     locked = moved.flags & VM_LOCKED
@@ -141,6 +152,33 @@ def _move(mm: Mm, vma: Vma, old: int, old_length: int, new: int, new_length: int
     if locked:
         fault.prefault_quietly(mm, new + old_length, new + new_length)
     return new
+
+
+def _make_targets(mm: Mm, old: int, old_length: int, new: int) -> list[tuple[int, int]]:
+    """(address now, address then) of each huge page that moves as a whole (Linux move_huge_pmd); the tables are there.
+
+    If the two places do not lie alike within 2 MiB, huge pages are split instead. Raises SysError(ENOMEM) with contents
+    as they were.
+    """
+    if not mm.pt.has_leaves:
+        return []
+    if (old ^ new) & (PMD_SIZE - 1):
+        mm.pt.split_range(old, old + old_length)
+        return []
+    moving = [(base, base - old + new) for base, _leaf in mm.pt.leaves_over(old, old + old_length)]
+    try:
+        for _now, then in moving:
+            mm.pt.make_pmd_slot(then)
+    except SysError:
+        _forget_targets(mm, moving)
+        raise
+    return moving
+
+
+def _forget_targets(mm: Mm, moving: list[tuple[int, int]]) -> None:
+    """Free the tables that `_make_targets` made."""
+    for _now, then in moving:
+        mm.pt.free_empty(then)
 
 
 def _unlock(mm: Mm, address: int) -> None:

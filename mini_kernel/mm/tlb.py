@@ -20,6 +20,7 @@ class Gather:
         self._frames = frames
         self._stale = False
         self._pages: list[Pfns] = []
+        self._groups: list[Pfns] = []
         self._tables: list[int] = []
 
     def __enter__(self) -> "Gather":
@@ -29,9 +30,12 @@ class Gather:
         """An entry lost a right or changed its frame: cached translations may be wrong now."""
         self._stale = True
 
-    def release(self, pfns: Pfns) -> None:
-        """Drop one reference of each of these frames once the flush is done. `stale` must be said as well."""
-        self._pages.append(pfns)
+    def release(self, pfns: Pfns, huge: bool = False) -> None:
+        """Drop one reference of each of these frames, or `huge` groups, once the flush is done.
+
+        `stale` must be said as well.
+        """
+        (self._groups if huge else self._pages).append(pfns)
 
     def release_table(self, pfn: int) -> None:
         """Drop one reference of a paging structure once the flush is done, which it always needs."""
@@ -42,9 +46,11 @@ class Gather:
         if self._stale:
             if self._cpu is not None:
                 self._cpu.flush_tlb()
-        elif self._pages or self._tables:
+        elif self._pages or self._groups or self._tables:
             raise KernelBug("frames are given up without a flush")
         for pfns in self._pages:
             self._frames.put_many(pfns)
+        for firsts in self._groups:
+            self._frames.put_groups(firsts)
         for pfn in self._tables:
             self._frames.put(pfn)

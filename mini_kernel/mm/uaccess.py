@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from mini_kernel.errors import KernelBug, SysError
 from mini_kernel.mm import fault
 from mini_kernel.mm.mm import Mm
+from mini_kernel.mm.walk import LEAF_OR_TABLE
 from mini_kernel.uapi.errno import EFAULT, ENAMETOOLONG
 from mini_kernel.x86 import (
     PAGE_SHIFT,
     PAGE_SIZE,
     PF_WRITE,
+    PMD_SIZE,
     PTE_A,
     PTE_ADDR,
     PTE_D,
@@ -35,9 +37,10 @@ def _physical(mm: Mm, address: int, need: int) -> int:
     words = mm.frames.ram.words
     entry = words[mm.pt.pgd << 9 | address >> 39 & 511]
     rights = entry
+    slot = 0
     for shift in (30, 21, 12):
-        if not entry & PTE_P:
-            return -1
+        if entry & LEAF_OR_TABLE != PTE_P:
+            return _huge_physical(mm, slot, address, rights, need) if entry & PTE_P else -1
         slot = (entry & PTE_ADDR) >> 3 | address >> shift & 511
         entry = words[slot]
         rights &= entry
@@ -46,6 +49,16 @@ def _physical(mm: Mm, address: int, need: int) -> int:
     if need == _WRITE:
         words[slot] = entry | PTE_A | PTE_D
     return entry & PTE_ADDR | address & (PAGE_SIZE - 1)
+
+
+def _huge_physical(mm: Mm, slot: int, address: int, rights: int, need: int) -> int:
+    """`_physical` where the PMD entry at `slot` is present and maps a huge page."""
+    if rights & need != need:
+        return -1
+    words = mm.frames.ram.words
+    if need == _WRITE:
+        words[slot] |= PTE_A | PTE_D
+    return words[slot] & PTE_ADDR | address & (PMD_SIZE - 1)
 
 
 def translate(mm: Mm, address: int, write: bool) -> int:

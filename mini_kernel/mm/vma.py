@@ -21,7 +21,10 @@ VM_DONTCOPY: Final = 0x20000
 VM_DONTEXPAND: Final = 0x40000
 VM_LOCKONFAULT: Final = 0x80000
 VM_NORESERVE: Final = 0x200000
+VM_HUGETLB: Final = 0x400000
 VM_WIPEONFORK: Final = 0x2000000
+VM_HUGEPAGE: Final = 0x20000000
+VM_NOHUGEPAGE: Final = 0x40000000
 VM_SFORK: Final = 0x8000000000
 VM_ATTACHED: Final = 0x20000000000  # not in Linux: its areas are counted (System V shared memory), so none vanishes
 VM_SFORK_KEEP: Final = 0x10000000000  # the region survives execve(2)
@@ -29,7 +32,7 @@ VM_SFORK_KEEP: Final = 0x10000000000  # the region survives execve(2)
 VM_ACCESS: Final = VM_READ | VM_WRITE | VM_EXEC
 VM_MAY: Final = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 #: Two areas may merge only if these flags agree; all do.
-VM_NEVER_MERGE: Final = VM_SFORK | VM_ATTACHED
+VM_NEVER_MERGE: Final = VM_SFORK | VM_ATTACHED | VM_HUGETLB
 
 PROT_ANY: Final = PROT_READ | PROT_WRITE | PROT_EXEC
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mini_kernel.mm.frame import FrameAllocator, Pfns
+from mini_kernel.mm.zone import GROUP, GROUP_SHIFT
 from mini_kernel.x86 import (
     PAGE_SHIFT,
     PGDIR_SHIFT,
@@ -32,14 +33,18 @@ from mini_kernel.x86 import (
 
 PTE_PROTNONE: Final = PTE_G  # software meaning while PTE_P is clear
 MAPPED: Final = PTE_P | PTE_PROTNONE
+LEAF_OR_TABLE: Final = PTE_P | PTE_PS  # of a PMD entry: it points at a table exactly if only PTE_P of these is set
 PFN_MASK: Final = PTE_ADDR >> PAGE_SHIFT
 LEVEL_NAMES: Final = ("PGD", "PUD", "PMD", "PTE")
 _SHIFTS: Final = (39, 30, 21, 12)
 
 Entries = NDArray[np.uint64]
+Slots = NDArray[np.int64]
 _ADDR = np.uint64(PTE_ADDR)
 _MAPPED = np.uint64(MAPPED)
 _P = np.uint64(PTE_P)
+_PS = np.uint64(PTE_PS)
+_LEAF_OR_TABLE = np.uint64(LEAF_OR_TABLE)
 _TWELVE = np.uint64(PAGE_SHIFT)
 
 
@@ -50,6 +55,16 @@ class Step(NamedTuple):
     table: int  # pfn of the table
     slot: int  # the entry, as a word index of RAM
     entry: int  # its value
+
+
+class UpperRange(NamedTuple):
+    """A PMD table and the entries [first, last) of it that a range of addresses touches."""
+
+    pud_slot: int
+    table: int
+    base: int  # address that entry 0 maps
+    first: int
+    last: int
 
 
 class TableRange(NamedTuple):
@@ -70,6 +85,21 @@ def frames_of(entries: Entries) -> Pfns:
 def mapped(entries: Entries) -> NDArray[np.bool_]:
     """Which entries map a frame (PROT_NONE ones too)."""
     return (entries & _MAPPED) != 0
+
+
+def is_table(entries: Entries) -> NDArray[np.bool_]:
+    """Which PMD entries point at a PTE table."""
+    return (entries & _LEAF_OR_TABLE) == _P
+
+
+def small_entries(leaf: int) -> Entries:
+    """The 512 PTEs that map what a PMD leaf maps."""
+    return np.arange(GROUP, dtype=np.uint64) << _TWELVE | np.uint64(leaf & ~PTE_PS)
+
+
+def pages_of(entries: int, huge: bool) -> int:
+    """How many pages of 4 KiB so many PTEs map, or PMD leaves if they are `huge`."""
+    return entries << GROUP_SHIFT if huge else entries
 
 
 class Walker:
@@ -95,6 +125,11 @@ class Walker:
             table = (entry & PTE_ADDR) >> PAGE_SHIFT
         return steps
 
+    def pud_slot(self, address: int) -> int:
+        """Slot of the PUD entry for `address`, 0 if there is no PUD table."""
+        entry = self.frames.ram.words[self.pgd << 9 | address >> 39 & 511]
+        return (entry & PTE_ADDR) >> 3 | address >> 30 & 511 if entry else 0
+
     def pmd_slot(self, address: int) -> int:
         """Slot of the PMD entry for `address`, 0 if there is no PMD table."""
         words = self.frames.ram.words
@@ -112,14 +147,19 @@ class Walker:
             entry = words[(entry & PTE_ADDR) >> 3 | address >> 30 & 511]
             if entry:
                 entry = words[(entry & PTE_ADDR) >> 3 | address >> 21 & 511]
-                if entry:
+                if entry & LEAF_OR_TABLE == PTE_P:
                     return (entry & PTE_ADDR) >> 3 | address >> 12 & 511
         return 0
 
+    def leaf_slot(self, address: int) -> int:
+        """Slot of the PMD entry for `address` if it maps a huge page, else 0."""
+        slot = self.pmd_slot(address)
+        return slot if slot and self.frames.ram.words[slot] & PTE_PS else 0
+
     # -- ranges -------------------------------------------------------------------------------------
 
-    def upper(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """PMD tables over [start, end): (PMD table pfn, its base address, first entry, last entry + 1)."""
+    def upper(self, start: int, end: int) -> Iterator[UpperRange]:
+        """The PMD tables over [start, end), with the entries of each whose 2 MiB it touches."""
         ram = self.frames.ram
         for top in range(start >> PGDIR_SHIFT, (end - 1 >> PGDIR_SHIFT) + 1):
             pud = ram.words[self.pgd << 9 | top]
@@ -132,14 +172,15 @@ class Walker:
                 base = (top << 9 | index) << PUD_SHIFT
                 first = (start - base) >> PMD_SHIFT if start > base else 0
                 last = min(PTRS_PER_TABLE, (end - base + PMD_SIZE - 1) >> PMD_SHIFT)
-                yield int(row[index]) >> PAGE_SHIFT & PFN_MASK, base, first, last
+                pud_slot = (pud >> PAGE_SHIFT & PFN_MASK) << 9 | index
+                yield UpperRange(pud_slot, int(row[index]) >> PAGE_SHIFT & PFN_MASK, base, first, last)
 
     def tables_in(self, start: int, end: int) -> Iterator[TableRange]:
         """The PTE tables over [start, end), with the entries of each that lie in it."""
         ram = self.frames.ram
-        for pmd, base, first, last in self.upper(start, end):
+        for _pud_slot, pmd, base, first, last in self.upper(start, end):
             row = ram.tables[pmd]
-            for index in (np.flatnonzero(row[first:last]) + first).tolist():
+            for index in (np.flatnonzero(is_table(row[first:last])) + first).tolist():
                 va = base + (index << PMD_SHIFT)
                 lo = (start - va) >> PAGE_SHIFT if start > va else 0
                 hi = min(PTRS_PER_TABLE, (end - va) >> PAGE_SHIFT)
@@ -155,22 +196,45 @@ class Walker:
         lo, hi = start + PMD_SIZE - 1 & -PMD_SIZE, end & -PMD_SIZE
         slots: list[NDArray[np.int64]] = []
         entries: list[Entries] = []
-        for pmd, _base, first, last in self.upper(lo, hi) if lo < hi else ():
-            row = self.frames.ram.tables[pmd]
-            found = np.flatnonzero(row[first:last]) + first
-            slots.append(found + (pmd << 9))
+        for r in self.upper(lo, hi) if lo < hi else ():
+            row = self.frames.ram.tables[r.table]
+            found = np.flatnonzero(is_table(row[r.first : r.last])) + r.first
+            slots.append(found + (r.table << 9))
             entries.append(row[found])
         if not slots:
             empty = np.empty(0, np.int64)
             return empty, empty, lo, max(lo, hi)
         return np.concatenate(slots), frames_of(np.concatenate(entries)), lo, hi
 
-    def read(self, start: int, end: int) -> Entries:
-        """A copy of the PTEs of [start, end), 0 where there is no table. One word per page."""
+    def whole_leaves(self, start: int, end: int) -> Slots:
+        """The PMD entries that map huge pages which lie in [start, end) as a whole."""
+        lo, hi = start + PMD_SIZE - 1 & -PMD_SIZE, end & -PMD_SIZE
+        found = [np.empty(0, np.int64)]
+        for r in self.upper(lo, hi) if lo < hi else ():
+            row = self.frames.ram.tables[r.table, r.first : r.last]
+            found.append(np.flatnonzero(row & _PS) + (r.table << 9 | r.first))
+        return np.concatenate(found)
+
+    def leaves_over(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """(address, entry) of each huge page that overlaps [start, end)."""
+        for r in self.upper(start, end):
+            row = self.frames.ram.tables[r.table]
+            for index in (np.flatnonzero(row[r.first : r.last] & _PS) + r.first).tolist():
+                yield r.base + (index << PMD_SHIFT), int(row[index])
+
+    def read(self, start: int, end: int, leaves: bool = True) -> Entries:
+        """A copy of the PTEs of [start, end), 0 where there is no table. One word per page.
+
+        A huge page reads as the 512 PTEs that would map the same, if `leaves` are asked for.
+        """
         out = np.zeros((end - start) >> PAGE_SHIFT, np.uint64)
         for r in self.tables_in(start, end):
             at = ((r.base - start) >> PAGE_SHIFT) + r.first
             out[at : at + r.last - r.first] = self.frames.ram.tables[r.table, r.first : r.last]
+        for base, leaf in self.leaves_over(start, end) if leaves else ():
+            lo, hi = max(start, base), min(end, base + PMD_SIZE)
+            part = small_entries(leaf)[(lo - base) >> PAGE_SHIFT : (hi - base) >> PAGE_SHIFT]
+            out[(lo - start) >> PAGE_SHIFT : (hi - start) >> PAGE_SHIFT] = part
         return out
 
     def tree(self) -> "Tree":
@@ -207,7 +271,8 @@ class Walker:
         return pud, self._links(pud.child, pud.base, PUD_SHIFT)
 
     def _links(self, parents: Pfns, bases: NDArray[np.int64], shift: int) -> "Links":
-        rows, columns = np.nonzero(self.frames.ram.tables[parents])
+        entries = self.frames.ram.tables[parents]
+        rows, columns = np.nonzero(is_table(entries) if shift == PMD_SHIFT else entries)
         child = frames_of(self.frames.ram.tables[parents[rows], columns])
         return Links(parents, rows, columns, child, bases[rows] + (columns << shift))
 
