@@ -148,6 +148,7 @@ def _copy_batch(
     if recount:
         child.pt.count_pages(protected, 1, huge)
     parent.pt.costs.ptes_copied += copied
+    parent.pt.costs.pages_copied += len(rows)
 
 
 def _parts(vma: Vma, bases: Pfns, shift: int) -> Iterator[tuple[slice, slice]]:

@@ -276,7 +276,7 @@ def test_F20_a_table_with_a_pinned_page_is_copied_at_once() -> None:
     assert f.tables("C") == [Table(0, "T2", 1, True, "C"), Table(1, "T1", 2, False, "P")]
     assert f.pages("P") == [Page(0, "a", "r", 2), Page(1, "b", "rw", 2), Page(IN_TABLE, "c", "rw", 1)]
     assert f.pages("C") == [Page(0, "a", "r", 2), Page(1, "d", "rw", 1), Page(IN_TABLE, "c", "rw", 1)]
-    assert f.spent("P") == {"tables_shared": 1, "tables_allocated": 1, "ptes_copied": 2}
+    assert f.spent("P") == {"tables_shared": 1, "tables_allocated": 1, "ptes_copied": 2, "pages_copied": 1}
     assert (f.size("P"), f.size("C")) == ((3, 0, 2), (2, 0, 1))
     f.check()
     f.frames.ram.data[pfn << 12] = 99  # the device
