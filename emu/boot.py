@@ -16,6 +16,7 @@ from mini_kernel.errors import SysError
 from mini_kernel.fs.stream import BytesStream, HostStream
 from mini_kernel.kernel import Config, Image, Kernel
 from mini_kernel.ledger import Ledger
+from mini_kernel.mm.mm import THP_MODES
 from mini_kernel.observe import FaultRecord, Observer
 from mini_kernel.task import Task
 
@@ -37,6 +38,7 @@ class Options:
     seed: int = 0
     root: str | None = None
     check: bool = False
+    thp: str = "never"  # transparent huge pages
     max_insns: int | None = None  # exact: counts every instruction, at a tenth of the speed
     timeout: float | None = None
     exact: bool = False
@@ -87,7 +89,8 @@ class System:
         self.streams = streams or (BytesStream(), BytesStream(), BytesStream())
         self.machine = _machine(self.options)
         try:
-            config = Config(self.options.seed, self.options.fork, self.options.root, self.options.check)
+            o = self.options
+            config = Config(o.seed, o.fork, o.root, o.check, o.thp)
             self.kernel = _kernel(self.machine, config)
             self.machine.attach(self.kernel.traps)
             self.path = self.install(program)
@@ -245,6 +248,8 @@ def _machine(options: Options) -> Machine:
         raise EmuError(f"--mem must be between 1 MiB and 1 TiB, not {options.memory} bytes")
     if options.fork not in FORKS:
         raise EmuError(f"--fork must be one of {', '.join(FORKS)}, not {options.fork}")
+    if options.thp not in THP_MODES:
+        raise EmuError(f"--thp must be one of {', '.join(THP_MODES)}, not {options.thp}")
     exact = options.exact or options.max_insns is not None
     return Machine(options.memory & -4096, options.quantum, options.slice_method, exact)
 

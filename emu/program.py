@@ -6,6 +6,7 @@ Whatever it was, the result is ELF bytes: an assembled program is loaded the way
 import os
 import stat
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:  # a program that is an ELF file runs without the assembler
 
 AssemblerName = Literal["keystone", "gas", "nasm"]
 ASSEMBLERS: Final[tuple[AssemblerName, ...]] = ("keystone", "gas", "nasm")
-SOURCE_SUFFIXES: Final = (".asm", ".s", ".S")
+SOURCE_SUFFIXES: Final = (".asm", ".nasm", ".s", ".S")
 MAX_SIZE: Final = 1 << 30  # bytes of a program file
 
 
@@ -52,10 +53,12 @@ def load_program(
     assembler: AssemblerName = "keystone",
     syntax: "Syntax" = "intel",
     worker: "Assembler | None" = None,
+    warn: Callable[[str], object] | None = None,
 ) -> Program:
     """Reads, and where it is source assembles, a program.
 
-    `worker` is an Assembler already started (it stays open); without one, one is made and closed when needed. Raises
+    A file called *.nasm is read as NASM source. `worker` is an Assembler already started (it stays open); without one,
+    one is made and closed when needed. `warn` is given the warnings of the installed assemblers, a line each. Raises
     ProgramError for what cannot be read or run, AsmError for what does not assemble.
     """
     data = sys.stdin.buffer.read() if path_or_dash == "-" else _read(path_or_dash)
@@ -70,12 +73,19 @@ def load_program(
     shown = name if path_or_dash == "-" else path_or_dash
     image = None
     if assembler == "keystone":
+        if path.endswith(".nasm") and syntax == "intel":
+            syntax = "nasm"
         from emu.asm import to_elf
 
         image = _assemble(source, shown, path, syntax, worker)
         data = to_elf(image)
     else:
-        data = _external(source, shown, assembler, syntax)
+        from emu.asm import external  # not before it is needed: brings subprocess and tempfile along
+
+        if assembler == "gas":
+            data = external.gas(source, shown, syntax=syntax, path=path, warn=warn)
+        else:
+            data = external.nasm(source, shown, path=path, warn=warn)
     return Program(name, path, data, image)
 
 
@@ -84,14 +94,6 @@ def _assemble(source: str, shown: str, path: str, syntax: "Syntax", worker: "Ass
         return worker.assemble(source, shown, syntax=syntax, path=path or None)
     with new_assembler() as own:
         return own.assemble(source, shown, syntax=syntax, path=path or None)
-
-
-def _external(source: str, shown: str, assembler: AssemblerName, syntax: "Syntax") -> bytes:
-    from emu.asm import external  # not before it is needed: brings subprocess and tempfile along
-
-    if assembler == "gas":
-        return external.gas(source, shown, syntax=syntax)
-    return external.nasm(source, shown)
 
 
 def _read(path: str) -> bytes:

@@ -73,7 +73,7 @@ class FaultRecord(NamedTuple):
     walk: tuple[Step, ...]
     area: AreaInfo | None
     neighbours: tuple[AreaInfo | None, AreaInfo | None]  # below and above, when no area holds the address
-    frame_count: int  # references of the frame the walk ends in, 0 if none
+    frame_count: int  # references of the frame the walk ends in (of a huge page, the first), 0 if none
     table_count: int
     sharers: tuple[Sharer, ...]
     decision: str

@@ -1,11 +1,12 @@
 """Collecting what a fault report shows, before the process is torn down. Reads tables, changes none."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mini_kernel.mm import uaccess
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.vma import Vma
-from mini_kernel.mm.walk import MAPPED, Step
+from mini_kernel.mm.walk import MAPPED, Step, is_leaf
 from mini_kernel.observe import AreaInfo, FaultRecord, Sharer
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.uapi import signal_names
@@ -20,7 +21,7 @@ def record_fault(k: "Kernel", task: Task, info: SigInfo, vector: int, error: int
     mm, cpu = task.mm, k.cpu
     address = info.address
     walk = tuple(mm.pt.walk(address)) if vector == VEC_PF and address < TASK_SIZE else ()
-    leaf = walk[-1] if len(walk) == 4 else None
+    leaf = leaf_of(walk)
     frame = (leaf.entry & PTE_ADDR) >> PAGE_SHIFT if leaf and leaf.entry & MAPPED else 0
     area = mm.find(address) if vector == VEC_PF else None
     index = mm.index_after(address)
@@ -41,7 +42,7 @@ def record_fault(k: "Kernel", task: Task, info: SigInfo, vector: int, error: int
         walk=walk,
         area=describe(area),
         neighbours=(describe(below), describe(above)),
-        frame_count=k.frames.counts[frame] if frame else 0,
+        frame_count=k.frames.references(frame) if frame else 0,
         table_count=k.frames.counts[leaf.table] if leaf else 0,
         sharers=sharers(k, mm, address, leaf, frame),
         decision=_decision(task, info, reason),
@@ -49,6 +50,11 @@ def record_fault(k: "Kernel", task: Task, info: SigInfo, vector: int, error: int
         fs_base=cpu.fs_base,
         gs_base=cpu.gs_base,
     )
+
+
+def leaf_of(walk: Sequence[Step]) -> Step | None:
+    """The last step of a walk that reaches a PTE, or an entry that maps a huge page."""
+    return walk[-1] if walk and is_leaf(walk[-1]) else None
 
 
 def describe(vma: Vma | None) -> AreaInfo | None:
@@ -60,7 +66,7 @@ def describe(vma: Vma | None) -> AreaInfo | None:
 
 
 def sharers(k: "Kernel", mm: Mm, address: int, leaf: Step | None, frame: int) -> tuple[Sharer, ...]:
-    """Which other processes reach the same PTE table or the same frame at this address."""
+    """Which other processes reach the same table of the same level, or the same frame, at this address."""
     if leaf is None:
         return ()
     found: list[Sharer] = []
@@ -68,11 +74,11 @@ def sharers(k: "Kernel", mm: Mm, address: int, leaf: Step | None, frame: int) ->
         other = task.user_mm
         if other is None or other is mm or task.tid != task.tgid:
             continue
-        walk = other.pt.walk(address)
-        if len(walk) < 4:
+        theirs = leaf_of(other.pt.walk(address))
+        if theirs is None or theirs.level != leaf.level:
             continue
-        same_table = walk[3].table == leaf.table
-        same_frame = bool(frame and walk[3].entry & MAPPED and (walk[3].entry & PTE_ADDR) >> PAGE_SHIFT == frame)
+        same_table = theirs.table == leaf.table
+        same_frame = bool(frame and theirs.entry & MAPPED and (theirs.entry & PTE_ADDR) >> PAGE_SHIFT == frame)
         if same_table or same_frame:
             found.append(Sharer(task.tgid, same_table, same_frame))
     return tuple(found)

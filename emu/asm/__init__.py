@@ -9,6 +9,7 @@ The installed GNU as and nasm are in emu.asm.external, imported when asked for.
 from emu.asm.assembler import Assembler, Syntax
 from emu.asm.elfwriter import to_elf
 from emu.asm.errors import AsmError
-from emu.asm.image import Image, Line, Section, listing
+from emu.asm.image import Image, Line, Section
+from emu.asm.listing import listing, symbol_table
 
-__all__ = ["AsmError", "Assembler", "Image", "Line", "Section", "Syntax", "listing", "to_elf"]
+__all__ = ["AsmError", "Assembler", "Image", "Line", "Section", "Syntax", "listing", "symbol_table", "to_elf"]

@@ -5,16 +5,17 @@ from types import TracebackType
 from typing import Literal, Self
 
 from emu.asm.engine import Engine
-from emu.asm.errors import AsmError, SourceError
-from emu.asm.image import Image, Line, Section
-from emu.asm.items import Unit
+from emu.asm.errors import SourceError
+from emu.asm.frontend import Draft, FrontEnd
+from emu.asm.image import Definition, Image, Inclusion, Line, Section
+from emu.asm.items import SIZE, Label, Unit
 from emu.asm.layout import Layout
 from emu.asm.parser import Parser
+from emu.asm.report import report
 from emu.asm.sources import Place, Sources
 from emu.asm.verify import Decode
-from emu.errors import EmuError
 
-Syntax = Literal["intel", "att"]
+Syntax = Literal["intel", "att", "nasm"]
 
 
 class Assembler:
@@ -44,21 +45,30 @@ class Assembler:
 
     def assemble(self, source: str, filename: str, *, syntax: Syntax = "intel", path: str | None = None) -> Image:
         """The image of `source`; `syntax` holds until a .intel_syntax or .att_syntax says otherwise.
+        "nasm" is a dialect of its own, for the whole program.
 
         `path` is the absolute path of the source, in whose directory .include looks first; None if it has none.
         Raises AsmError with every mistake of the files, or EmuError when Keystone cannot be used at all.
         """
-        sources = Sources(source, filename, path)
-        parser = Parser(syntax == "att", sources, system_constants)
-        parser.parse()
-        if parser.mistakes:
-            raise _errors(parser.mistakes, sources)
-        layout = Layout(parser.unit, self._engine, self._decode, system_constants)
+        draft = Draft(Sources(source, filename, path), system_constants)
+        front_end(draft, syntax).parse()
+        if draft.stopped:
+            raise report(draft, (), syntax)
+        layout = Layout(draft.unit, self._engine, self._decode, system_constants)
         layout.settle()
-        image = None if layout.mistakes else _image(parser.unit, layout, sources)
-        if layout.mistakes or image is None:
-            raise _errors(layout.mistakes, sources)
+        image = None if draft.mistakes or layout.mistakes else _image(draft.unit, layout, draft.sources)
+        if image is None:
+            raise report(draft, layout.mistakes, syntax)
         return image
+
+
+def front_end(draft: Draft, syntax: Syntax) -> FrontEnd:
+    """The reader of a dialect."""
+    if syntax == "nasm":
+        from emu.asm.nasm import NasmParser  # most sources are not
+
+        return NasmParser(draft)
+    return Parser(draft, syntax == "att")
 
 
 def system_constants(name: str) -> int | None:
@@ -73,27 +83,18 @@ def _constants() -> dict[str, int]:
     return uapi.constants()
 
 
-def _errors(mistakes: list[tuple[Place, SourceError]], sources: Sources) -> AsmError:
-    """In the order of the places, each once however often its file is included."""
-    found = {(place, m.column, m.message): None for place, m in mistakes}
-    return AsmError(
-        [
-            EmuError(
-                message, file=sources.names[place.file], line=place.line, column=column, source=sources.line(place)
-            )
-            for place, column, message in sorted(found)
-        ]
-    )
-
-
 def _image(unit: Unit, layout: Layout, sources: Sources) -> Image | None:
     """The finished image, or None when a value turned out not to fit (noted in `layout.mistakes`)."""
+    names = sources.names
     contents: dict[str, list[bytes]] = {s.name: [] for s in unit.sections}
+    order = {id(item): number for number, item in enumerate(unit.items)}
     lines: list[Line] = []
     for item, data in layout.emit():
         assert item.section.zero or len(data) == item.size, f"{item.place}: {len(data)} bytes, not {item.size}"
         contents[item.section.name].append(data)
-        lines.append(Line(item.address, item.size, sources.names[item.place.file], item.place.line, item.is_code))
+        file, line, _ = item.place.origin
+        text = item.place.expansion.text.strip() if item.place.expansion else ""
+        lines.append(Line(item.address, item.size, names[file], line, item.is_code, order[id(item)], text))
     entry = _entry(unit, layout)
     if layout.mistakes or entry is None:
         return None
@@ -103,15 +104,32 @@ def _image(unit: Unit, layout: Layout, sources: Sources) -> Image | None:
         if s.size and not s.discard
     ]
     return Image(
-        file=sources.names[0],
+        file=names[0],
         source=sources.texts[0],
         sections=tuple(sorted(sections, key=lambda s: s.vaddr)),
         entry=entry,
         symbols={name: address for name, address in layout.labels.items() if "#" not in name},
         globals=frozenset(unit.globals),
         lines=tuple(sorted(lines, key=lambda line: line.address)),
-        includes=dict(zip(sources.names[1:], sources.texts[1:], strict=True)),
+        includes=dict(zip(names[1:], sources.texts[1:], strict=True)),
+        types={name: kind for name, kind in unit.types.items() if kind},
+        sizes={n.removeprefix(SIZE): v.number for n, v in layout.values.items() if n.startswith(SIZE)},
+        constants={name: value.number for name, value in layout.values.items() if "#" not in name},
+        definitions=_definitions(unit, sources),
+        inclusions=_inclusions(unit, names),
+        directory=sources.directory,
+        paths=sources.elsewhere(),
     )
+
+
+def _inclusions(unit: Unit, names: list[str]) -> tuple[Inclusion, ...]:
+    found = ((n.item, n.place.origin, names[n.file]) for n in unit.inclusions)
+    return tuple(Inclusion(item, names[place.file], place.line, file) for item, place, file in found)
+
+
+def _definitions(unit: Unit, sources: Sources) -> dict[str, Definition]:
+    labels = [(item.what.name, item.place.origin) for item in unit.items if isinstance(item.what, Label)]
+    return {name: Definition(sources.names[place.file], place.line) for name, place in labels if "#" not in name}
 
 
 def _entry(unit: Unit, layout: Layout) -> int | None:

@@ -4,9 +4,11 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from emu.asm import blocks
 from emu.asm.errors import SourceError
-from emu.asm.expr import Cursor, Number
-from emu.asm.items import EXEC, READ, WRITE, Align, Assign, Bytes, Data, Fill, Section, Unit, What
+from emu.asm.expr import Cursor, Expr, Number
+from emu.asm.hints import near
+from emu.asm.items import EXEC, READ, SIZE, WRITE, Align, Assign, Bytes, Data, Fill, Label, Org, Section, Unit, What
 from emu.asm.lexer import Token
 from emu.asm.operands import REGISTERS, ZERO
 
@@ -24,24 +26,34 @@ _PREFIXES: Final = (
 
 #: For the linker, the debugger or another assembler: accepted and without effect here.
 _IGNORED: Final = frozenset(
-    (".type", ".size", ".file", ".ident", ".loc", ".weak", ".hidden", ".local", ".protected", ".internal", ".extern",
+    (".file", ".ident", ".loc", ".weak", ".hidden", ".local", ".protected", ".internal",
+     ".noaltmacro", ".nolist", ".list", ".title", ".sbttl", ".psize", ".eject", ".line", ".print", ".warning",
      ".code64", ".arch", ".intel_mnemonic", ".att_mnemonic", ".addrsig", ".addrsig_sym")
 )  # fmt: skip
+#: What .type knows, and what it is in the symbol table.
+_TYPES: Final = {
+    "function": "function", "func": "function", "gnu_indirect_function": "function", "object": "object",
+    "tls_object": "object", "common": "object", "notype": "", "gnu_unique_object": "object",
+}  # fmt: skip
 _REFUSED: Final = {
     ".incbin": "reads a host file, which assembling must not",
     ".code32": "switches to 32-bit code; only 64-bit code runs here",
     ".code16": "switches to 16-bit code; only 64-bit code runs here",
-    **dict.fromkeys((".macro", ".endm", ".irp", ".irpc"), "is not supported; use --assembler gas"),
+    **dict.fromkeys((".altmacro", ".struct", ".uleb128", ".sleb128"), "is not supported; use --assembler gas"),
 }
 
 Handler = Callable[[Cursor, Token], Sequence[What]]
 
 
 class Directives:
-    """Parses directives; keeps the current section, which starts as .text."""
+    """Parses directives; keeps the current section, which starts as .text.
 
-    def __init__(self, unit: Unit) -> None:
+    What is said to be external is added to `externs`.
+    """
+
+    def __init__(self, unit: Unit, externs: dict[str, None]) -> None:
         self._unit = unit
+        self._externs = externs
         self.section = self._named(".text", "", 0)
         self._previous = self.section
         self._stack: list[Section] = []
@@ -56,14 +68,25 @@ class Directives:
             **dict.fromkeys((".equ", ".set", ".equiv"), self._equ),
             **dict.fromkeys((".global", ".globl"), self._global),
             **dict.fromkeys((".intel_syntax", ".att_syntax"), self._syntax),
+            **dict.fromkeys((".err", ".error"), self._error),
+            ".extern": self._extern,
+            ".org": self._org,
             ".fill": self._fill,
+            ".type": self._type,
+            ".size": self._size,
             ".previous": self._back,
             ".popsection": self._pop,
         }
 
-    def parse(self, name: Token, cursor: Cursor, att: bool) -> Sequence[What]:
+    @property
+    def names(self) -> frozenset[str]:
+        """All directives that are known."""
+        return frozenset(
+            (*self._handlers, ".comm", ".lcomm", *_IGNORED, *_REFUSED, ".include", *blocks.ENDS, *blocks.INNER)
+        )
+
+    def parse(self, name: Token, cursor: Cursor) -> Sequence[What]:
         """What the directive `name` emits; `cursor` stands behind it. SourceError for unknown and refused ones."""
-        del att
         word = name.text.lower()
         if word in _IGNORED or word.startswith(".cfi_"):
             return ()
@@ -71,12 +94,22 @@ class Directives:
             raise SourceError(f"{name.text} {_REFUSED[word]}", name.column)
         handler = self._handlers.get(word)
         if handler is None:
-            raise SourceError(f"unknown directive {name.text}", name.column)
+            raise SourceError(f"unknown directive {name.text}", name.column, near(word, self.names))
         emitted = handler(cursor, name)
         cursor.finish()
         if self.section.zero and any(isinstance(w, Bytes | Data) for w in emitted):
             raise SourceError(f"{name.text} in {self.section.name}, which has no bytes in the file", name.column)
         return emitted
+
+    def common(self, cursor: Cursor) -> tuple[Token, Section, Sequence[What]]:
+        """.comm and .lcomm NAME, LENGTH, ALIGNMENT: the name, and zeros in .bss, where a linker would put them."""
+        token = cursor.next("a name")
+        cursor.expect(",")
+        length = cursor.expression()
+        boundary: Expr = cursor.expression() if cursor.take(",") else Number(16)
+        cursor.finish()
+        section = self._named(".bss", "", token.column)
+        return token, section, (Align(boundary, None, None, False), Label(token.text), Fill(length, 1, ZERO))
 
     def _integers(self, cursor: Cursor, name: Token) -> Sequence[What]:
         values = [cursor.expression()]
@@ -102,7 +135,8 @@ class Directives:
         while True:
             token = cursor.next("a string")
             if token.kind != "string":
-                raise SourceError(f"a string in double quotes expected, found '{token.text}'", token.column)
+                hint = f'write "{token.text}"'
+                raise SourceError(f"a string in double quotes expected, found '{token.text}'", token.column, hint)
             data += token.text.encode("latin-1")
             following = cursor.token
             if following is not None and following.kind == "string":
@@ -151,6 +185,38 @@ class Directives:
             self._unit.globals.add(token.text)
             if not cursor.take(","):
                 return ()
+
+    def _type(self, cursor: Cursor, name: Token) -> Sequence[What]:
+        """`.type f, @function`; the word may also follow %, #, or stand in quotes or as STT_FUNC."""
+        target = cursor.next("a name")
+        cursor.take(",")
+        cursor.take("%")
+        token = cursor.next("a type such as @function")
+        kind = _TYPES.get(token.text.removeprefix("@").removeprefix("STT_").lower())
+        if kind is None:
+            raise SourceError(f"unknown type of symbol {token.text}", token.column)
+        self._unit.types[target.text] = kind
+        return ()
+
+    def _size(self, cursor: Cursor, name: Token) -> Sequence[What]:
+        target = cursor.next("a name")
+        cursor.expect(",")
+        return (Assign(SIZE + target.text, cursor.expression()),)
+
+    def _extern(self, cursor: Cursor, name: Token) -> Sequence[What]:
+        while True:
+            token = cursor.next("a name")
+            self._externs[token.text] = None
+            if not cursor.take(","):
+                return ()
+
+    def _org(self, cursor: Cursor, name: Token) -> Sequence[What]:
+        target = cursor.expression()
+        return (Org(target, cursor.expression() if cursor.take(",") else ZERO),)
+
+    def _error(self, cursor: Cursor, name: Token) -> Sequence[What]:
+        token = cursor.token
+        raise SourceError(token.text if token is not None else f"{name.text} in the source", name.column)
 
     def _syntax(self, cursor: Cursor, name: Token) -> Sequence[What]:
         """The splitter has switched already; `prefix` and `noprefix` must fit what is supported."""

@@ -1,37 +1,55 @@
 """An image as a static ELF executable that Linux runs and that readelf, objdump and gdb read.
 
-    file    ELF header, program headers | each section at a page boundary | .symtab .strtab .shstrtab | section headers
+    file    ELF header, program headers | each section at a page boundary | .debug_* .symtab .strtab .shstrtab
+            | section headers
     memory  the first page holds the headers (so that AT_PHDR is right), then one PT_LOAD per section
 
 Source: System V gABI chapters 4 and 5; elf(5).
 """
 
 import struct
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
-from emu.asm.image import Image, Section
+from emu.asm.dwarf import Strings, debug_sections
+from emu.asm.image import Image
 
 BASE: Final = 0x400000
 _PAGE: Final = 4096
 _EHDR, _PHDR, _SHDR, _SYM = 64, 56, 64, 24
 _PT_LOAD, _PT_GNU_STACK = 1, 0x6474_E551
 _PROGBITS, _SYMTAB, _STRTAB, _NOBITS = 1, 2, 3, 8
+_ALLOC, _MERGE, _STRINGS = 2, 0x10, 0x20
 _R, _W, _X = 4, 2, 1
+_STT: Final = {"": 0, "object": 1, "function": 2}
+_STT_FILE, _SHN_ABS = 4, 0xFFF1
 
 
 def to_elf(image: Image) -> bytes:
-    """ELF64 ET_EXEC for x86-64, with a symbol table. Deterministic."""
+    """ELF64 ET_EXEC for x86-64, with symbols and line numbers. Deterministic."""
     count = len(image.sections) + 2
     offsets: list[int] = []
     body = bytearray(_PAGE)
     for section in image.sections:
         offsets.append(len(body))
         body += section.data + bytes(-len(section.data) % _PAGE if section.data else 0)
+    rows = [*_loaded(image, offsets), *_unloaded(image)]
+    names = Strings()
+    table = bytearray(_SHDR)
+    for row in [*rows, _Row(".shstrtab", _STRTAB)]:
+        name = names.add(row.name)
+        data = bytes(names.data) if row.name == ".shstrtab" else row.data
+        body += bytes(0 if row.flags & _ALLOC else -len(body) % row.align)
+        offset = row.offset or len(body)
+        size = row.size or len(data)
+        table += struct.pack(
+            "<IIQQQQIIQQ",
+            name, row.kind, row.flags, row.address, offset, size, row.link, row.info, row.align, row.entry,
+        )  # fmt: skip
+        body += data
+    body += bytes(-len(body) % 8)
     headers = _program_headers(image, offsets, _EHDR + _PHDR * count)
-    tail, sections_at = _tail(image, offsets, len(body))
-    body[: _EHDR + len(headers)] = _elf_header(image.entry, count, sections_at, len(image.sections) + 4) + headers
-    return bytes(body + tail)
+    body[: _EHDR + len(headers)] = _elf_header(image.entry, count, len(body), len(rows) + 2) + headers
+    return bytes(body + table)
 
 
 def _elf_header(entry: int, phnum: int, shoff: int, shnum: int) -> bytes:
@@ -55,67 +73,58 @@ def _program_headers(image: Image, offsets: list[int], header_size: int) -> byte
     return b"".join(rows)
 
 
-@dataclass
-class _Strings:
-    """A string table that hands out offsets."""
+class _Row(NamedTuple):
+    """A section header. One with an `offset` has its bytes in the file already; `data` is appended."""
 
-    data: bytearray = field(default_factory=lambda: bytearray(b"\0"))
+    name: str
+    kind: int
+    data: bytes = b""
+    flags: int = 0
+    address: int = 0
+    offset: int = 0
+    size: int = 0
+    link: int = 0
+    info: int = 0
+    align: int = 1
+    entry: int = 0
 
-    def add(self, text: str) -> int:
-        at = len(self.data)
-        self.data += text.encode() + b"\0"
-        return at
 
-
-def _tail(image: Image, offsets: list[int], start: int) -> tuple[bytes, int]:
-    """Symbol table, string tables and section headers; and the file offset of the last."""
-    strings, names = _Strings(), _Strings()
-    symbols, first_global = _symbols(image, strings)
-    rows = [bytes(_SHDR)]
+def _loaded(image: Image, offsets: list[int]) -> list[_Row]:
+    """What is in memory: PROGBITS, or NOBITS where the file has nothing."""
+    rows: list[_Row] = []
     for section, offset in zip(image.sections, offsets, strict=True):
-        rows.append(_section_header(names.add(section.name), section, offset))
-    symtab_at, strtab_at = start, start + len(symbols)
-    shstrtab_at = strtab_at + len(strings.data)
-    n = len(image.sections)
-    name = names.add(".symtab")
-    row = (name, _SYMTAB, 0, 0, symtab_at, len(symbols), n + 2, first_global, 8, _SYM)
-    rows.append(struct.pack("<IIQQQQIIQQ", *row))
-    rows.append(_string_header(names.add(".strtab"), strtab_at, len(strings.data)))
-    name = names.add(".shstrtab")
-    rows.append(_string_header(name, shstrtab_at, len(names.data)))
-    data = symbols + bytes(strings.data) + bytes(names.data)
-    data += bytes(-(start + len(data)) % 8)
-    return data + b"".join(rows), start + len(data)
+        kind = _PROGBITS if section.data else _NOBITS
+        flags = _ALLOC | (1 if section.flags & _W else 0) | (4 if section.flags & _X else 0)  # SHF_WRITE, EXECINSTR
+        rows.append(_Row(section.name, kind, b"", flags, section.vaddr, offset, section.memsz, align=16))
+    return rows
 
 
-def _section_header(name: int, section: Section, offset: int) -> bytes:
-    kind = _PROGBITS if section.data else _NOBITS
-    flags = 2 | (1 if section.flags & _W else 0) | (4 if section.flags & _X else 0)  # SHF_ALLOC, WRITE, EXECINSTR
-    return struct.pack("<IIQQQQIIQQ", name, kind, flags, section.vaddr, offset, section.memsz, 0, 0, 16, 0)
+def _unloaded(image: Image) -> list[_Row]:
+    """What only debuggers read: line numbers and symbols."""
+    rows = [
+        _Row(name, _PROGBITS, data, *((_MERGE | _STRINGS,) if name == ".debug_str" else ()))
+        for name, data in debug_sections(image).items()
+    ]
+    strings = Strings()
+    symbols, first_global = _symbols(image, strings)
+    link = len(image.sections) + len(rows) + 2  # .strtab comes behind .symtab
+    rows.append(_Row(".symtab", _SYMTAB, symbols, link=link, info=first_global, align=8, entry=_SYM))
+    rows.append(_Row(".strtab", _STRTAB, bytes(strings.data)))
+    return [row._replace(entry=1) if row.name == ".debug_str" else row for row in rows]
 
 
-def _string_header(name: int, offset: int, size: int) -> bytes:
-    return struct.pack("<IIQQQQIIQQ", name, _STRTAB, 0, 0, offset, size, 0, 0, 1, 0)
-
-
-def _symbols(image: Image, strings: _Strings) -> tuple[bytes, int]:
-    """The symbol table, locals first as the gABI demands, and the index of the first global."""
-    names = [n for n in image.symbols if not n.startswith(".L")]
+def _symbols(image: Image, strings: Strings) -> tuple[bytes, int]:
+    """The symbol table, the file's name and locals first as the gABI demands, and the index of the first global."""
+    names = [n for n in image.symbols if not n.startswith((".L", "..@"))]  # those of GNU as and NASM that are private
     local = [n for n in names if n not in image.globals and n != "_start"]
     rest = [n for n in names if n in image.globals or n == "_start"]
-    rows = [bytes(_SYM)]
+    rows = [bytes(_SYM), struct.pack("<IBBHQQ", strings.add(image.file), _STT_FILE, 0, _SHN_ABS, 0, 0)]
     for binding, group in ((0, local), (1, rest)):
         for name in sorted(group, key=lambda n: (image.symbols[n], n)):
             value = image.symbols[name]
-            index = _section_index(image, value)
-            rows.append(struct.pack("<IBBHQQ", strings.add(name), binding << 4, 0, index, value, 0))
-    return b"".join(rows), 1 + len(local)
-
-
-def _section_index(image: Image, address: int) -> int:
-    """1-based index of the section with `address`; a label at the very end still belongs to its section."""
-    for index, section in enumerate(image.sections, 1):
-        if section.vaddr <= address < section.vaddr + section.memsz:
-            return index
-    ends = [i for i, s in enumerate(image.sections, 1) if address == s.vaddr + s.memsz]
-    return ends[0] if ends else 0xFFF1  # SHN_ABS
+            index = image.section_of(value)
+            info = binding << 4 | _STT[image.types.get(name, "")]
+            size = max(0, image.sizes.get(name, 0))
+            place = _SHN_ABS if index is None else index + 1
+            rows.append(struct.pack("<IBBHQQ", strings.add(name), info, 0, place, value, size))
+    return b"".join(rows), 2 + len(local)

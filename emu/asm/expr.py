@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from emu.asm.errors import SourceError
 from emu.asm.lexer import Token
 
+MAX_OPERATORS: Final = 250  # in one expression; each is a level of recursion when the value is found
 MAX_DEPTH: Final = 50  # parentheses and unary operators inside one another
 
 
@@ -82,8 +83,9 @@ class Cursor:
         self.tokens = tokens
         self.end = end  # column behind the statement, for "something is missing"
         self.registers = registers
-        self.at = 0
+        self.at: int = 0
         self._depth = 0
+        self._operators = 0
 
     @property
     def token(self) -> Token | None:
@@ -120,17 +122,32 @@ class Cursor:
     def finish(self) -> None:
         """Raises SourceError when anything is left."""
         if self.token is not None:
-            raise SourceError(f"unexpected '{self.token.text}'", self.column)
+            text = self.token.text
+            apart = self.token.kind != "punct" or text in ("%", "$")
+            hint = f"is a comma missing before {text}?" if apart else ""
+            raise SourceError(f"unexpected '{self.token.text}'", self.column, hint)
 
     def expression(self, level: int = 0) -> Expr:
         """Parses an expression; SourceError at the first token that does not belong."""
         if level == len(_LEVELS):
             return self._unary()
+        if not level and self._alone():
+            return self._atom(self.next("a value"))
+        if level == 0 and self._depth == 0:
+            self._operators = 0
         left = self.expression(level + 1)
         while (token := self.token) is not None and token.kind == "punct" and token.text in _LEVELS[level]:
             self.at += 1
+            self._operators += 1
+            if self._operators > MAX_OPERATORS:
+                raise SourceError(f"more than {MAX_OPERATORS} operators in an expression", token.column)
             left = Binary(token.text, left, self.expression(level + 1), token.column)
         return left
+
+    def _alone(self) -> bool:
+        """Whether the next token is all there is to the expression, as most often."""
+        rest = self.tokens[self.at : self.at + 2]
+        return bool(rest) and rest[0].kind in ("number", "name") and (len(rest) == 1 or rest[1].text in (",", "]"))
 
     def _unary(self) -> Expr:
         column = self.column
@@ -160,11 +177,14 @@ class Cursor:
             return Symbol(token.text, token.text.split("#")[0], token.column)
         if token.text == "$" and token.kind == "punct":  # NASM's and MASM's name for `.`
             return Symbol(".", "$", token.column)
-        raise SourceError(f"a value expected, found '{token.text}'", token.column)
+        hint = "text is data (.ascii); what goes into a register is its address" if token.kind == "string" else ""
+        raise SourceError(f"a value expected, found '{token.text}'", token.column, hint)
 
 
 def _symbol(token: Token) -> Symbol:
     name, _, modifier = token.text.partition("@")
+    if not name:
+        raise SourceError(f"a value expected, found '{token.text}'", token.column)
     if modifier and modifier.upper() != "PLT":  # in a static image the PLT entry of a function is the function
         raise SourceError(f"@{modifier} needs a linker; use --assembler gas", token.column)
     return Symbol(name, name, token.column)
@@ -203,6 +223,11 @@ def _binary(op: str, left: Value, right: Value, column: int) -> Value:
             raise SourceError("division by zero", column)
         quotient = abs(a) // abs(b) if (a < 0) == (b < 0) else -(abs(a) // abs(b))  # towards zero, as in C
         return Value(quotient if op == "/" else a - quotient * b)
+    if op in ("u/", "u%"):  # NASM's, unsigned in 64 bits
+        a, b = a % (1 << 64), b % (1 << 64)
+        if b == 0:
+            raise SourceError("division by zero", column)
+        return Value(a // b if op == "u/" else a % b)
     if op in ("<<", ">>"):
         if not 0 <= b < 64:
             raise SourceError(f"shift by {b}", column)

@@ -1,10 +1,10 @@
 """An assembled program: sections with addresses, symbols, and which source line made which bytes."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """`data` is at [vaddr, vaddr + len(data)), zeros follow up to vaddr + memsz. `flags` as PF_R | PF_W | PF_X."""
 
     name: str
@@ -14,15 +14,36 @@ class Section:
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """`length` bytes at `address` come from this line (from 1); `code` tells instructions from data."""
+class Line(NamedTuple):
+    """`length` bytes at `address` come from this line (from 1); `code` tells instructions from data.
+
+    `sequence` orders lines as the source has them. `expansion` is the statement that a macro made of this line, "" for
+    what the line itself says.
+    """
 
     address: int
     length: int
     file: str
     line: int
     code: bool
+    sequence: int = 0
+    expansion: str = ""
+
+
+class Inclusion(NamedTuple):
+    """Line `line` of `file` brings in `included`, in front of whatever has this or a higher `sequence`."""
+
+    sequence: int
+    file: str
+    line: int
+    included: str
+
+
+class Definition(NamedTuple):
+    """The line that defines a label."""
+
+    file: str
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +58,13 @@ class Image:
     globals: frozenset[str]
     lines: tuple[Line, ...]
     includes: dict[str, str] = field(default_factory=dict[str, str])  # text of the files .include brought in, by name
+    types: dict[str, str] = field(default_factory=dict[str, str])  # what .type says: "function" or "object"
+    sizes: dict[str, int] = field(default_factory=dict[str, int])  # what .size says, in bytes
+    constants: dict[str, int] = field(default_factory=dict[str, int])  # what .equ and = define, in the end
+    definitions: dict[str, Definition] = field(default_factory=dict[str, Definition])  # of the labels
+    inclusions: tuple[Inclusion, ...] = ()
+    directory: str = ""  # absolute: what relative file names are relative to; "" if the source is no file
+    paths: dict[str, str] = field(default_factory=dict[str, str])  # of the files that are not where their name says
 
     def texts(self) -> dict[str, list[str]]:
         """The lines of every file, by name."""
@@ -49,25 +77,10 @@ class Image:
                 return section.data[address - section.vaddr :][:n]
         return b""
 
-
-_PER_ROW = 8
-
-
-def listing(image: Image) -> str:
-    """One row per source line that made bytes: address, bytes in hexadecimal (rows of eight), source.
-
-    Where the lines of another file begin, a row with its name comes before them.
-    """
-    texts = image.texts()
-    rows: list[str] = []
-    file = image.file
-    for line in image.lines:
-        if line.file != file:
-            file = line.file
-            rows.append(f"{file}:")
-        data = image.at(line.address, line.length)
-        shown = data[:_PER_ROW].hex(" ") if data else f"{line.length} zero bytes"
-        rows.append(f"{line.address:8x}  {shown:<{_PER_ROW * 3}} {line.line:5}  {texts[file][line.line - 1].rstrip()}")
-        for at in range(_PER_ROW, len(data), _PER_ROW):
-            rows.append(f"{line.address + at:8x}  {data[at : at + _PER_ROW].hex(' ')}")
-    return "\n".join(rows) + "\n" if rows else ""
+    def section_of(self, address: int) -> int | None:
+        """Index of the section with `address`; a label at the very end still belongs to its section."""
+        for index, section in enumerate(self.sections):
+            if section.vaddr <= address < section.vaddr + section.memsz:
+                return index
+        ends = [i for i, s in enumerate(self.sections) if address == s.vaddr + s.memsz]
+        return ends[0] if ends else None

@@ -5,22 +5,24 @@ address that is not settled yet is a placeholder in a field of its final width, 
 replaced once the layout is known. So an instruction has one encoding however often the layout changes, except where a
 plain number chooses it (`add rax, end - start`).
 
-Three kinds are not left to Keystone: branches (they choose between two sizes, see emu.asm.layout), `push` of a number
-(it cuts 0xffff to 0xff) and the handful in tables.FIXED.
+Not left to Keystone are branches (they choose between two sizes, see emu.asm.layout), what `direct` encodes (`push` of
+a number: Keystone cuts 0xffff to 0xff) and what emu.asm.spelling.fixed knows.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
-from emu.asm import tables
+from emu.asm import features, tables
+from emu.asm.corrections import DISP_PLACEHOLDER, corrected
 from emu.asm.errors import SourceError
 from emu.asm.expr import Lookup, Value, evaluate
-from emu.asm.operands import REGISTER_SIZE, SIZES, Bare, Imm, Mem, Operand, Reg
+from emu.asm.operands import REGISTER_SIZE, SEGMENT_PREFIX, SIZES, Bare, Imm, Mem, Operand, Reg
+from emu.asm.spelling import spelled
 from emu.asm.verify import Decode, Want, explain
 
 #: Numbers that no field narrower than theirs can hold, by width in bytes.
 PLACEHOLDER: Final = {1: 0x5A, 2: 0x3E5A, 4: 0x7A5C3E18, 8: 0x7A5C_3E18_5C3E_187A}
-DISP_PLACEHOLDER: Final = 0x6B4D_2F17
 _SIZE_NAMES: Final = {size: name for name, size in SIZES.items() if name not in ("mmword", "oword")}
 
 
@@ -57,6 +59,15 @@ class Rendered(NamedTuple):
     patches: tuple[Patch, ...]
 
 
+def instruction(name: str, operands: Sequence[Operand], column: int, prefixes: bytes) -> "Instruction":
+    """An instruction for Keystone, in the spelling it reads. SourceError for one that this machine does not have."""
+    absent = features.missing(name)
+    if absent:
+        raise SourceError(absent, column)
+    spelling = spelled(name, operands)
+    return Instruction(spelling.name, spelling.operands, column, prefixes + spelling.prefix)
+
+
 def render(instruction: Instruction, lookup: Lookup) -> Rendered:
     """The text for Keystone and the fields to patch. Raises SourceError for what cannot be encoded."""
     name = instruction.mnemonic
@@ -81,7 +92,9 @@ def _settle(operand: Operand, name: str, lookup: Lookup) -> Operand:
     """Decides what a bare expression is, as GNU as does: an address is memory, a number is an immediate."""
     if not isinstance(operand, Bare):
         return operand
-    memory = operand.size or operand.segment or name == "lea" or evaluate(operand.expr, lookup).refs
+    memory = operand.size or operand.segment or evaluate(operand.expr, lookup).refs
+    if not memory and name == "lea":
+        raise SourceError("lea takes an address in brackets, not a number", operand.column)
     if not memory:
         return Imm(operand.expr, operand.column)
     return Mem(operand.expr, operand.column, size=operand.size, segment=operand.segment)
@@ -103,7 +116,7 @@ def _operand(operand: Operand, name: str, operands: list[Operand], lookup: Looku
         case Reg(register):
             return register, Want("reg", REGISTER_SIZE[register], reg=register), None
         case Imm(expr):
-            return _immediate(evaluate(expr, lookup), _immediate_width(name, operands), operand.column)
+            return _immediate(evaluate(expr, lookup), name, _immediate_width(name, operands), operand.column)
         case Mem():
             return _memory(operand, name, lookup)
         case Bare():
@@ -119,14 +132,15 @@ def _immediate_width(name: str, operands: list[Operand]) -> int:
     return size if size in (1, 2) else 4
 
 
-def _immediate(value: Value, width: int, column: int) -> tuple[str, Want, Patch | None]:
+def _immediate(value: Value, name: str, width: int, column: int) -> tuple[str, Want, Patch | None]:
     if value.refs:
         number = PLACEHOLDER[width]
         if width < 4:
             raise SourceError(f"an address does not fit into {width} byte{'s' * (width > 1)}", column)
         return f"{number:#x}", Want("imm", imm=number), Patch("imm", width, value.number)
     number = _signed(value.number)
-    return f"{number:#x}", Want("imm", imm=number), None
+    shown = number - 256 if 128 <= number < 256 and name in tables.BYTE_COUNTS else number  # Keystone wants it signed
+    return f"{shown:#x}", Want("imm", imm=number), None
 
 
 def _signed(number: int) -> int:
@@ -142,8 +156,6 @@ def _memory(mem: Mem, name: str, lookup: Lookup) -> tuple[str, Want, Patch | Non
     if not -(1 << 31) <= number < 1 << 31:
         raise SourceError(f"displacement {disp.number:#x} does not fit into 32 bits", mem.column)
     absolute = not (mem.base or mem.index)
-    if absolute and name == "movabs":
-        raise SourceError("movabs with a memory operand is not supported; use --assembler gas", mem.column)
     patch = None
     if disp.refs or absolute:
         patch = Patch("rip" if mem.base == "rip" else "disp", 4, number)
@@ -151,8 +163,10 @@ def _memory(mem: Mem, name: str, lookup: Lookup) -> tuple[str, Want, Patch | Non
     scale = evaluate(mem.scale, lookup).number
     if scale not in (1, 2, 4, 8):
         raise SourceError(f"scale {scale} is not 1, 2, 4 or 8", mem.column)
+    if name in tables.STRUCTURES and mem.size not in (0, 6, 10):
+        raise SourceError(f"the operand of {name} is a structure and has no such size", mem.column)
     want = Want("mem", mem.size, "", 0, mem.segment, mem.base, mem.index, scale, number)
-    return _memory_text(want), want, patch
+    return _memory_text(want if name not in tables.UNSIZED else replace(want, size=0)), want, patch
 
 
 def _memory_text(want: Want) -> str:
@@ -178,10 +192,7 @@ class Encoding(NamedTuple):
         """Checks what Keystone made of `key`. Raises SourceError when it is not what was asked for."""
         if not data:
             raise SourceError("the assembler produced no bytes for this")
-        pattern = DISP_PLACEHOLDER.to_bytes(4, "little")
-        at = data.find(pattern)
-        if key.absolute:
-            data, at = _absolute(data, at)
+        data, at = corrected(key.mnemonic, key.wants, key.absolute, data)
         reason = explain(key.mnemonic, key.wants, data, decode)
         if reason is not None:
             raise SourceError(f"cannot be encoded as written: {data.hex(' ')} {reason}")
@@ -200,16 +211,6 @@ class Encoding(NamedTuple):
         return bytes(data)
 
 
-def _absolute(data: bytes, at: int) -> tuple[bytes, int]:
-    """Turns [rip + disp32] into [disp32]: ModRM r/m 101 with mod 00 becomes a SIB byte without base and index.
-
-    Source: SDM vol. 2 table 2-3; 2.2.1.6 (in 64-bit mode the short form means rip-relative, the SIB form absolute).
-    """
-    if at < 1 or data[at - 1] & 0xC7 != 0x05:
-        raise SourceError("this instruction cannot take an absolute address")
-    return data[: at - 1] + bytes([data[at - 1] & 0x38 | 0x04, 0x25]) + data[at:], at + 1
-
-
 def field(value: int, width: int) -> bytes:
     """`value` in `width` little-endian bytes, signed or unsigned; SourceError when it does not fit."""
     bits = 8 * width
@@ -219,16 +220,53 @@ def field(value: int, width: int) -> bytes:
 
 
 def direct(instruction: Instruction, lookup: Lookup) -> bytes | None:
-    """The bytes of push imm8 or imm32, sign-extended to 64 bits (SDM vol. 2 PUSH: 6A ib, 68 id); None for the rest."""
-    if instruction.mnemonic != "push" or len(instruction.operands) != 1:
-        return None
-    operand = _settle(instruction.operands[0], "push", lookup)
+    """The bytes of an instruction whose immediates Keystone cuts or cannot take; None for all others."""
+    name, operands = instruction.mnemonic, instruction.operands
+    if name in ("push", "pushw") and len(operands) == 1:
+        operand = _settle(operands[0], name, lookup)
+        if not isinstance(operand, Imm):
+            return None
+        return _push(evaluate(operand.expr, lookup), 8 if name == "push" else 2, operand.column)
+    if name == "enter" and len(operands) == 2:
+        return b"\xc8" + b"".join(_number(op, width, lookup) for op, width in zip(operands, (2, 1), strict=True))
+    if name == "movabs" and len(operands) == 2:
+        return _far_absolute(operands, lookup)
+    return None
+
+
+def _number(operand: Operand, width: int, lookup: Lookup) -> bytes:
+    operand = _settle(operand, "", lookup)
     if not isinstance(operand, Imm):
-        return None
-    value = evaluate(operand.expr, lookup)
+        raise SourceError("a number expected", operand.column)
+    return field(evaluate(operand.expr, lookup).number, width)
+
+
+def _push(value: Value, width: int, column: int) -> bytes:
+    """push imm8 or imm16/imm32, sign-extended to `width` bytes (SDM vol. 2 PUSH: 6A ib, 68 iw/id)."""
     number = _signed(value.number)
-    if not -(1 << 31) <= number < 1 << 31:
-        raise SourceError(f"push takes a sign-extended 32-bit number, {value.number:#x} is none", operand.column)
+    bits = min(32, 8 * width)
+    if not -(1 << (bits - 1)) <= number < 1 << (bits - (width == 8)):
+        raise SourceError(f"push takes a sign-extended {bits}-bit number, {value.number:#x} is none", column)
+    prefix = b"\x66" if width == 2 else b""
     if -128 <= number < 128 and not value.refs:
-        return b"\x6a" + field(number, 1)
-    return b"\x68" + field(number, 4)
+        return prefix + b"\x6a" + field(number, 1)
+    return prefix + b"\x68" + field(number, bits // 8)
+
+
+def _far_absolute(operands: Sequence[Operand], lookup: Lookup) -> bytes | None:
+    """mov between the accumulator and a 64-bit address: [66 | 48] A0 to A3 moffs (SDM vol. 2 MOV), or None."""
+    settled = [_settle(op, "", lookup) for op in operands]
+    store = isinstance(settled[0], Mem)
+    memory, register = settled if store else settled[::-1]
+    if not isinstance(memory, Mem):
+        return None
+    if not isinstance(register, Reg) or register.name not in _MOFFS or memory.base or memory.index:
+        raise SourceError("movabs with memory takes al, ax, eax or rax and a bare address", memory.column)
+    if memory.size not in (0, REGISTER_SIZE[register.name]):
+        raise SourceError(f"memory and {register.name} differ in size", memory.column)
+    prefix, opcode = _MOFFS[register.name]
+    address = field(evaluate(memory.disp, lookup).number, 8)
+    return SEGMENT_PREFIX.get(memory.segment, b"") + prefix + bytes([opcode + 2 * store]) + address
+
+
+_MOFFS: Final = {"al": (b"", 0xA0), "ax": (b"\x66", 0xA1), "eax": (b"", 0xA1), "rax": (b"\x48", 0xA1)}

@@ -66,6 +66,20 @@ class Align(NamedTuple):
     power: bool
 
 
+class Org(NamedTuple):
+    """Padding with bytes of `fill` up to an address of the section, or to that offset in it."""
+
+    target: Expr
+    fill: Expr
+
+
+class Load(NamedTuple):
+    """NASM's `mov` of a constant to a 64-bit register, in the shortest of its three forms. `register` is 0 to 15."""
+
+    register: int
+    value: Expr
+
+
 class Branch(NamedTuple):
     """A relative branch: opcodes with an 8-bit and a 32-bit displacement; empty means there is no such form."""
 
@@ -75,7 +89,7 @@ class Branch(NamedTuple):
     prefixes: bytes = b""
 
 
-What = Label | Assign | Data | Bytes | Fill | Align | Branch | Instruction
+What = Label | Assign | Data | Bytes | Fill | Align | Org | Load | Branch | Instruction
 
 
 @dataclass(slots=True)
@@ -94,13 +108,30 @@ class Item:
     def is_code(self) -> bool:
         """True for instructions, as against data in an executable section."""
         what = self.what
-        return isinstance(what, Branch | Instruction) or (isinstance(what, Bytes) and what.code)
+        return isinstance(what, Branch | Instruction | Load) or (isinstance(what, Bytes) and what.code)
+
+
+class Inclusion(NamedTuple):
+    """`place` brings in file number `file` in front of item number `item`."""
+
+    item: int
+    place: Place
+    file: int
+
+
+#: In front of a symbol's name: the name of the hidden constant that holds its size.
+SIZE: Final = "size#"
 
 
 @dataclass(slots=True)
 class Unit:
-    """A parsed file. `globals` are names given to .global; `sections` in order of appearance."""
+    """A parsed file. `globals` are names given to .global; `sections` in order of appearance.
+
+    `types` has what .type says: name -> "function" or "object".
+    """
 
     items: list[Item] = field(default_factory=list[Item])
     sections: list[Section] = field(default_factory=list[Section])
     globals: set[str] = field(default_factory=set[str])
+    types: dict[str, str] = field(default_factory=dict[str, str])
+    inclusions: list[Inclusion] = field(default_factory=list[Inclusion])

@@ -13,10 +13,26 @@ from typing import Final
 
 from emu.asm import nops
 from emu.asm.engine import Engine, Refusal
-from emu.asm.errors import SourceError
+from emu.asm.errors import SourceError, Undefined
 from emu.asm.expr import Expr, Symbol, Value, evaluate
 from emu.asm.instructions import Encoding, Instruction, Key, Rendered, direct, field, render
-from emu.asm.items import EXEC, WRITE, Align, Assign, Branch, Bytes, Data, Fill, Item, Label, Section, Unit
+from emu.asm.items import (
+    EXEC,
+    WRITE,
+    Align,
+    Assign,
+    Branch,
+    Bytes,
+    Data,
+    Fill,
+    Item,
+    Label,
+    Load,
+    Org,
+    Section,
+    Unit,
+)
+from emu.asm.operands import Bare, Mem
 from emu.asm.sources import Place
 from emu.asm.verify import Decode
 
@@ -42,7 +58,7 @@ class Layout:
         self._encodings: dict[Key, Encoding | SourceError] = {}
         self._missing: dict[Key, None] = {}  # to be encoded before the next pass; ordered
         self._constant: dict[int, Rendered] = {}  # by id of an item whose text no symbol can change
-        self._here = 0
+        self._here = self._start = 0  # addresses of the statement and of its section
         self._symbolic = False  # a symbol was looked up
         self._changed, self._guessed = False, True
         self._grow = False  # branches may become wide: the pass before guessed nothing
@@ -63,7 +79,7 @@ class Layout:
         Values that turn out not to fit are added to `mistakes`.
         """
         for item in self._unit.items:
-            self._here = item.address
+            self._here, self._start = item.address, item.section.base
             try:
                 data = self._bytes(item)
             except SourceError as mistake:
@@ -86,6 +102,10 @@ class Layout:
                 if fill is None and item.section.flags & EXEC:
                     return nops.padding(item.size)
                 return field(self._value(fill).number if fill else 0, 1) * item.size
+            case Org(_, fill):
+                return field(self._value(fill).number, 1) * item.size
+            case Load(register, value):
+                return load(register, self._value(value))
             case Branch():
                 return self._branch_bytes(item, item.what)
             case Instruction():
@@ -104,6 +124,7 @@ class Layout:
         for section in self._unit.sections:
             section.size = 0
         for item in self._unit.items:
+            self._start = item.section.base
             self._here = item.address = item.section.base + item.section.size
             try:
                 size = self._size(item)
@@ -117,7 +138,7 @@ class Layout:
         self._place()
 
     def _mistake(self, item: Item, mistake: SourceError) -> None:
-        self.mistakes.append((item.place, SourceError(mistake.message, mistake.column or item.column)))
+        self.mistakes.append((item.place, mistake.at(item.column)))
 
     def _place(self) -> None:
         """Sections one behind the other, each on pages of its own: code, constants, data, zeros."""
@@ -158,6 +179,10 @@ class Layout:
                 return width * self._count(count)
             case Align():
                 return self._padding(item.address, item.what)
+            case Org(target, _):
+                return self._advance(item, self._value(target))
+            case Load(register, value):
+                return len(load(register, self._value(value)))
             case Branch():
                 return self._branch_size(item, item.what)
             case Instruction():
@@ -199,6 +224,13 @@ class Layout:
         padding = -address % boundary
         return 0 if align.limit is not None and padding > self._value(align.limit).number else padding
 
+    def _advance(self, item: Item, target: Value) -> int:
+        """Bytes up to an address, or an offset in the section."""
+        size = target.number - (item.address if target.refs else item.section.size)
+        if size < 0:
+            raise SourceError(f".org goes back {-size} bytes")
+        return size
+
     def _branch_size(self, item: Item, branch: Branch) -> int:
         target = self._value(branch.target).number
         size = len(branch.prefixes) + len(branch.short) + 1
@@ -229,7 +261,7 @@ class Layout:
             self._guessed = True
             return item.size or _GUESS
         if isinstance(encoding, SourceError):
-            raise SourceError(encoding.message, instruction.column)
+            raise SourceError(encoding.message, instruction.column, encoding.hint)
         return len(instruction.prefixes) + len(encoding.data)
 
     def _instruction_bytes(self, item: Item, instruction: Instruction) -> bytes:
@@ -246,10 +278,24 @@ class Layout:
         if known is not None:
             return known
         self._symbolic = False
-        rendered = render(instruction, self._lookup)
+        try:
+            rendered = render(instruction, self._lookup)
+        except SourceError as mistake:
+            if not mistake.message.startswith("size of") or not self._all_memory(instruction):
+                raise
+            from emu.asm.diagnose import two_memory_operands  # most programs have no mistakes
+
+            raise two_memory_operands(instruction) from None
         if not self._symbolic:
             self._constant[id(item)] = rendered
         return rendered
+
+    def _all_memory(self, instruction: Instruction) -> bool:
+        """Whether there are two operands, and both are memory."""
+        return len(instruction.operands) == 2 and all(
+            isinstance(op, Mem) or (isinstance(op, Bare) and bool(self._value(op.expr).refs))
+            for op in instruction.operands
+        )
 
     def _encode(self) -> None:
         """Has everything encoded that the last pass missed, and checks what comes back."""
@@ -261,7 +307,9 @@ class Layout:
                     raise SourceError(f"{answer.message}: {key.text}")
                 self._encodings[key] = Encoding.of(key, answer, self._decode)
             except SourceError as mistake:
-                self._encodings[key] = mistake
+                from emu.asm.diagnose import diagnose  # most programs have no mistakes
+
+                self._encodings[key] = diagnose(key, mistake)
 
     def _value(self, expr: Expr) -> Value:
         return evaluate(expr, self._lookup)
@@ -271,6 +319,8 @@ class Layout:
         self._symbolic = True
         if symbol.name == ".":
             return Value(self._here, 1)
+        if symbol.name == "$$":
+            return Value(self._start, 1)
         address = self.labels.get(symbol.name)
         if address is not None:
             return Value(address, 1)
@@ -281,8 +331,24 @@ class Layout:
         if value is None:
             self._guessed = True
             what = "label" if "#" in symbol.name else "symbol"
-            raise SourceError(f"undefined {what} {symbol.shown}", symbol.column)
+            raise Undefined(f"undefined {what} {symbol.shown}", symbol.column, symbol.name)
         return value
+
+
+def load(register: int, value: Value) -> bytes:
+    """mov r32, imm32 (B8 id, zero-extended), mov r64, imm32 (C7 /0 id, sign-extended) or mov r64, imm64 (B8 io).
+
+    Source: SDM vol. 2 MOV. An address gets the widest, as a linker could put it anywhere.
+    """
+    number, high = value.number % (1 << 64), register >> 3
+    opcode = bytes([0xB8 | register & 7])
+    if value.refs:
+        return bytes([0x48 | high]) + opcode + field(number, 8)
+    if number < 1 << 32:
+        return (b"\x41" if high else b"") + opcode + field(number, 4)
+    if number >= (1 << 64) - (1 << 31):
+        return bytes([0x48 | high, 0xC7, 0xC0 | register & 7]) + field(number - (1 << 64), 4)
+    return bytes([0x48 | high]) + opcode + field(number, 8)
 
 
 def _rank(section: Section) -> int:

@@ -38,6 +38,7 @@ _CHAR: Final = r"'(?:[^'\\]|\\(?:[0-7]{1,3}|x[0-9a-fA-F]{1,2}|.))'"
 _PIECE: Final = re.compile(
     rf"(?P<text>{_STRING}|{_CHAR})|(?P<line>#|//)|(?P<block>/\*)|(?P<semi>;)|(?P<other>[^\"'#/;]+|.)", re.S
 )
+_WORD: Final = re.compile(r"[\w.?@$]+")
 _SYNTAX: Final = re.compile(r"\s*\.(intel|att)_syntax\b")
 _TOKEN: Final = re.compile(
     rf"""\s*(?:
@@ -51,10 +52,13 @@ _TOKEN: Final = re.compile(
     | (?P<punct><<|>>|<=|>=|<>|==|!=|&&|\|\||[-+*/%&|^~!()\[\]:,$={{}}<>])
     | (?P<bad>\S)
     )""",
-    re.X,
+    re.X | re.A,
 )
 _ESCAPES: Final = {"b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, '"': 34, "'": 39}
 _ESCAPE: Final = re.compile(rb"\\([0-7]{1,3}|x[0-9a-fA-F]*|.)", re.S)
+
+
+_QUOTES: Final = "text is written in double quotes, as data"
 
 
 class Splitter:
@@ -64,7 +68,9 @@ class Splitter:
         self.att = att
         self.file = file
         self.mistakes: list[tuple[Place, SourceError]] = []
+        self.broken: set[str] = set()  # the first words of statements that are left out
         self._in_block = False
+        self._block_at = (Place(file, 0), 0)  # where the last comment in /* */ begins
 
     def split(self, source: str) -> Iterator[Statement]:
         """The statements of `source`, in order; lines count from 1."""
@@ -78,8 +84,8 @@ class Splitter:
                 if stripped:
                     yield Statement(place, column + len(text) - len(text.lstrip()), stripped, self.att)
         if self._in_block:
-            last = Place(self.file, source.count("\n") + 1)
-            self.mistakes.append((last, SourceError("comment /* never ends")))
+            place, column = self._block_at
+            self.mistakes.append((place, SourceError("comment /* never ends", column)))
 
     def _pieces(self, place: Place, line: str) -> list[tuple[int, str]]:
         """(column, text) of the statements on one line; a comment inside becomes one space."""
@@ -97,10 +103,13 @@ class Splitter:
                 start, text = match.end(), ""
             elif match["block"]:
                 self._in_block = True
+                self._block_at = place, at + 1
                 text += "  "
             else:
                 if match["other"] == '"':
-                    self.mistakes.append((place, SourceError("string never ends", at + 1)))
+                    hint = 'a " closes it; a " inside is written \\"'
+                    self.mistakes.append((place, SourceError("string never ends", at + 1, hint)))
+                    self.broken.update(_WORD.findall(text)[:2])
                     return pieces
                 text += match[0]
             at = match.end()
@@ -135,15 +144,14 @@ def _token(group: str, text: str, column: int) -> Token:
         case "char":
             data = unescape(text[1:-1], column)
             if len(data) != 1:
-                raise SourceError(f"{text} is not one byte", column)
+                raise SourceError(f"{text} is not one byte", column, 'text is written in double quotes, "..."')
             return Token("number", text, column, data[0])
         case "number":
             return Token("number", text, column, _integer(text, column))
         case "badnumber":
-            hint = "; hexadecimal is written 0x..." if text[-1] in "hH" else ""
-            raise SourceError(f"{text} is not a number{hint}", column)
+            raise SourceError(f"{text} is not a number", column, _number_hint(text))
         case "bad":
-            raise SourceError(_bad_character(text), column)
+            raise SourceError(_bad_character(text), column, _QUOTES if text == "'" else "")
         case "name" | "punct" | "local" | "float":
             return Token(group, text, column)
         case _:
@@ -154,6 +162,15 @@ def _bad_character(text: str) -> str:
     if text == "'":
         return "character constant is not one character between single quotes"
     return f"unexpected character {text!a}"
+
+
+def _number_hint(text: str) -> str:
+    """For the ways NASM writes numbers."""
+    digits, suffix = text[:-1].replace("_", ""), text[-1].lower()
+    for letter, base, prefix in (("h", 16, "0x"), ("b", 2, "0b"), ("q", 8, "0"), ("o", 8, "0")):
+        if suffix == letter and digits and all(c in "0123456789abcdef"[:base] for c in digits.lower()):
+            return f"write {prefix}{digits}; {text} is NASM's spelling (--syntax nasm)"
+    return "names begin with a letter, numbers have digits only (hexadecimal: 0x...)"
 
 
 def _integer(text: str, column: int) -> int:

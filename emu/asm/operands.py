@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 from emu.asm.errors import SourceError
 from emu.asm.expr import Binary, Cursor, Expr, Number, Register, Symbol, Unary
 
+#: In the order of their numbers in an encoding.
 _LEGACY: Final = ("ax", "cx", "dx", "bx", "sp", "bp", "si", "di")
-_GPR64: Final = (*(f"r{n}" for n in _LEGACY), *(f"r{n}" for n in range(8, 16)))
-_GPR32: Final = (*(f"e{n}" for n in _LEGACY), *(f"r{n}d" for n in range(8, 16)))
+GPR64: Final = (*(f"r{n}" for n in _LEGACY), *(f"r{n}" for n in range(8, 16)))
+GPR32: Final = (*(f"e{n}" for n in _LEGACY), *(f"r{n}d" for n in range(8, 16)))
 _GPR16: Final = (*_LEGACY, *(f"r{n}w" for n in range(8, 16)))
 _GPR8: Final = (
     "al",
@@ -29,11 +30,13 @@ _GPR8: Final = (
     *(f"r{n}b" for n in range(8, 16)),
 )
 SEGMENTS: Final = ("es", "cs", "ss", "ds", "fs", "gs")
+#: Segment override prefixes (SDM vol. 2, 2.1.1); ds is what most memory operands have anyway.
+SEGMENT_PREFIX: Final = {"es": b"\x26", "cs": b"\x2e", "ss": b"\x36", "fs": b"\x64", "gs": b"\x65"}
 
 #: Width in bytes by register name.
 REGISTER_SIZE: Final[dict[str, int]] = {
-    **dict.fromkeys(_GPR64, 8),
-    **dict.fromkeys(_GPR32, 4),
+    **dict.fromkeys(GPR64, 8),
+    **dict.fromkeys(GPR32, 4),
     **dict.fromkeys(_GPR16, 2),
     **dict.fromkeys(_GPR8, 1),
     **dict.fromkeys(SEGMENTS, 2),
@@ -45,7 +48,7 @@ REGISTER_SIZE: Final[dict[str, int]] = {
     "rip": 8,
 }
 REGISTERS: Final = frozenset(REGISTER_SIZE)
-ADDRESSING: Final = frozenset((*_GPR64, *_GPR32, "rip"))
+ADDRESSING: Final = frozenset((*GPR64, *GPR32, "rip"))
 
 SIZES: Final = {
     "byte": 1, "word": 2, "dword": 4, "fword": 6, "qword": 8, "mmword": 8, "tbyte": 10,
@@ -117,7 +120,10 @@ def _intel(cursor: Cursor) -> Operand:
     if not cursor.peek("["):
         expr = cursor.expression()
         if isinstance(expr, Register):
-            return _intel_register(cursor, expr, column)
+            register = _intel_register(cursor, expr, column)
+            if size not in (0, REGISTER_SIZE[register.name]):
+                raise SourceError(f"{register.name} has not the size that stands before it", column)
+            return register
         if not cursor.peek("["):
             return Bare(_plain(expr), column, short, size, segment)
     else:
@@ -266,6 +272,8 @@ def _att(cursor: Cursor) -> Operand:
         segment = name
     disp: Expr = ZERO if _att_opens_address(cursor) else cursor.expression()
     if cursor.take("("):
+        if _att_port(cursor):
+            return Reg("dx", column)
         return _att_address(cursor, Mem(disp, column, segment=segment))
     if segment or star:
         return Mem(disp, column, segment=segment)
@@ -277,6 +285,14 @@ def _att_opens_address(cursor: Cursor) -> bool:
     return cursor.peek("(") and bool(following) and following[0].text in ("%", ",")
 
 
+def _att_port(cursor: Cursor) -> bool:
+    """(%dx): not memory but the way in and out name their port; steps over it."""
+    if [t.text.lower() for t in cursor.tokens[cursor.at : cursor.at + 3]] != ["%", "dx", ")"]:
+        return False
+    cursor.at += 3
+    return True
+
+
 def _att_register(cursor: Cursor) -> str:
     cursor.expect("%")
     token = cursor.next("a register")
@@ -284,6 +300,8 @@ def _att_register(cursor: Cursor) -> str:
     if name == "st" and cursor.take("("):
         name = f"st({cursor.next('a number').text})"
         cursor.expect(")")
+    if name[:2] == "db":
+        name = "dr" + name[2:]
     if name not in REGISTERS:
         raise SourceError(f"no such register: %{token.text}", token.column)
     return name

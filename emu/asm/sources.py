@@ -19,10 +19,33 @@ LIBRARY: Final = "userland/include"  # what the second directory is called in me
 
 
 class Place(NamedTuple):
-    """Where a statement stands: the number of its file, 0 for the program itself, and the line, from 1."""
+    """Where a statement stands: the number of its file, 0 for the program itself, and the line, from 1.
+
+    `expansion` is how a statement of a macro came to be, None for one that stands there as it is.
+    """
 
     file: int
     line: int
+    expansion: "Expansion | None" = None
+
+    @property
+    def origin(self) -> "Place":
+        """The line of the source that brought this about: for a statement of a macro, the outermost use."""
+        place = self
+        while place.expansion is not None and place.expansion.caller is not None:
+            place = place.expansion.caller
+        return Place(place.file, place.line)
+
+
+class Expansion(NamedTuple):
+    """`text` is the statement's line with everything put in, `caller` where the macro `name` is used.
+
+    Without a caller it is a repetition (.irp), which stands where it is used.
+    """
+
+    name: str
+    text: str
+    caller: Place | None
 
 
 class _Directory(NamedTuple):
@@ -44,11 +67,15 @@ class Sources:
         """The program's own text. `path` is its absolute path, None if it has none (standard input)."""
         self.names = [name]
         self.texts = [text]
+        self.included: dict[int, Place] = {}  # where a file is included first
         self._paths = [os.path.realpath(path) if path else ""]
         folder = _Directory(os.path.dirname(path), os.path.dirname(name) or ".") if path else None
         self._directories = [folder]  # where each file's own includes are, None for nowhere
+        self._lines: dict[int, list[str]] = {}  # of the files that a message was about
         self._inclusions = 0
         self._total = 0
+        # What relative names are relative to, "" if unknown.
+        self.directory = (os.path.dirname(path) if os.path.isabs(name) else os.getcwd()) if path else ""
 
     def open(self, name: str, open_files: tuple[int, ...], column: int) -> int:
         """The number of the file that `.include "name"` means in the last of `open_files`, each including the next.
@@ -69,9 +96,22 @@ class Sources:
             raise SourceError(f"more than {limit} are included", column)
         return number
 
+    def library(self, name: str) -> int:
+        """The number of a file of the library."""
+        return self._number(name, [_library()], 0)
+
     def line(self, place: Place) -> str:
-        """The text of a line."""
-        return self.texts[place.file].split("\n")[place.line - 1].rstrip()
+        """The text of a line, with what an expansion put in."""
+        if place.expansion is not None:
+            return place.expansion.text
+        if place.file not in self._lines:
+            self._lines[place.file] = self.texts[place.file].split("\n")
+        return self._lines[place.file][place.line - 1].rstrip()
+
+    def elsewhere(self) -> dict[str, str]:
+        """The absolute paths of the files that are not where their name says, by name: those of the library."""
+        known = [(name, path) for name, path in zip(self.names, self._paths, strict=True) if path]
+        return {name: path for name, path in known if os.path.realpath(os.path.join(self.directory, name)) != path}
 
     def _searched(self, including: int) -> list[_Directory]:
         own, library = self._directories[including], _library()

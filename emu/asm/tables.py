@@ -6,7 +6,8 @@ Sources: Intel SDM vol. 2, GNU as manual 9.16 (80386 dependent features: mnemoni
 from typing import Final
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """The words of a text, for tables of mnemonics."""
     return frozenset(text.split())
 
 
@@ -37,11 +38,18 @@ BRANCHES: Final[dict[str, tuple[bytes, bytes]]] = {
 FIXED: Final = {
     "movsd": b"\xa5", "cmpsd": b"\xa7", "endbr64": b"\xf3\x0f\x1e\xfa", "endbr32": b"\xf3\x0f\x1e\xfb",
     "sysretq": b"\x48\x0f\x07", "pushf": b"\x9c", "popf": b"\x9d", "iret": b"\xcf", "xlat": b"\xd7",
-    "sysret": b"\x0f\x07", "retn": b"\xc3", "int1": b"\xf1", "fwait": b"\x9b", "wait": b"\x9b",
+    "sysret": b"\x0f\x07", "retn": b"\xc3", "int1": b"\xf1", "fwait": b"\x9b", "wait": b"\x9b", "icebp": b"\xf1",
+    "xlatb": b"\xd7",
+    "pushfq": b"\x9c", "popfq": b"\x9d", "pushfw": b"\x66\x9c", "popfw": b"\x66\x9d", "iretd": b"\xcf",
+    "iretq": b"\x48\xcf", "iretw": b"\x66\xcf", "ud2": b"\x0f\x0b", "ud2a": b"\x0f\x0b", "retf": b"\xcb",
+    "lret": b"\xcb", "retfq": b"\x48\xcb", "retfw": b"\x66\xcb", "leave": b"\xc9", "leavew": b"\x66\xc9",
+    "sysexit": b"\x0f\x35", "sysexitq": b"\x48\x0f\x35", "fsetpm": b"\x9b\xdb\xe4",
 }  # fmt: skip
 
 #: Spellings Keystone does not know or reads differently.
-MNEMONIC_SPELLING: Final = {"sal": "shl", "xlat": "xlatb", "retn": "ret"}
+MNEMONIC_SPELLING: Final = {
+    "sal": "shl", "retn": "ret", "ud2a": "ud2", "loopz": "loope", "loopnz": "loopne",
+}  # fmt: skip
 
 PREFIXES: Final = {
     "lock": b"\xf0", "rep": b"\xf3", "repe": b"\xf3", "repz": b"\xf3", "repne": b"\xf2", "repnz": b"\xf2",
@@ -51,7 +59,7 @@ PREFIXES: Final = {
 _ALIASES: Final = {
     "sal": "shl", "movabs": "mov", "retq": "ret", "retn": "ret", "loopz": "loope", "loopnz": "loopne", "xlatb": "xlat",
     "wait": "fwait", "icebp": "int1",
-    "sysretq": "sysret",
+    "sysretq": "sysret", "fucomip": "fucompi", "fcomip": "fcompi",
 }  # fmt: skip
 
 #: Mnemonic -> one name for all its synonyms; a name that is missing stands for itself.
@@ -74,75 +82,44 @@ PSEUDO_COMPARES: Final = {
 }
 
 #: Memory operands of these have no size worth comparing.
-SIZELESS: Final = _words(
+SIZELESS: Final = words(
     "lea nop clflush clflushopt clwb fxsave fxsave64 fxrstor fxrstor64 xsave xsave64 xrstor xrstor64 xsavec xsavec64 "
     "xsaveopt xsaveopt64 fldenv fnstenv fstenv fsave fnsave frstor invlpg lgdt lidt sgdt sidt prefetcht0 prefetcht1 "
     "prefetcht2 prefetchnta prefetchw prefetch"
 )
 
+#: Keystone refuses those of these that name another size than the one it would leave out.
+UNSIZED: Final = SIZELESS - {"nop"}
+#: Of these, structures of the CPU that no operand size describes (a far pointer's does, of descriptor tables).
+STRUCTURES: Final = words("fxsave fxsave64 fxrstor fxrstor64 fldenv fnstenv fnsave frstor lgdt lidt sgdt sidt")
+#: x87 instructions that pop: st(0) is never their destination.
+POPPING: Final = words("faddp fmulp fsubp fsubrp fdivp fdivrp")
+#: Memory operands whose width Capstone 5.0.9 gets wrong, and the right one (SDM vol. 2).
+TRUE_SIZE: Final = {"comisd": 8}
+#: The last operand is a count or a bit number in a byte without sign.
+BYTE_COUNTS: Final = words("bt bts btr btc shl shr sar rol ror rcl rcr shld shrd")
+
 #: With memory and no register of the same width these have no size of their own: the source must name one.
-NEEDS_SIZE: Final = _words(
+NEEDS_SIZE: Final = words(
     "mov add sub adc sbb and or xor cmp test inc dec neg not mul imul div idiv bt bts btr btc shl sal shr sar rol ror "
     "rcl rcr movzx movsx cvtsi2sd cvtsi2ss vcvtsi2sd vcvtsi2ss fld fst fstp fild fist fistp fadd fsub fmul "
     "fdiv crc32"
 )
 #: Of these, the second operand (a count, a source of another width) says nothing about the first, or the other way.
-SIZE_APART: Final = _words("shl sal shr sar rol ror rcl rcr movzx movsx cvtsi2sd cvtsi2ss vcvtsi2sd vcvtsi2ss crc32")
+SIZE_APART: Final = words("shl sal shr sar rol ror rcl rcr movzx movsx cvtsi2sd cvtsi2ss vcvtsi2sd vcvtsi2ss crc32")
 #: Memory without a size means 8 bytes.
 QWORD_DEFAULT: Final = frozenset(("push", "pop", "call", "jmp"))
 
 #: Both orders of the operands are the same instruction.
 COMMUTES: Final = frozenset(("test", "xchg"))
 
-#: AT&T: mnemonics that take a size suffix.
-_SUFFIXED: Final = _words(
-    "mov add sub adc sbb and or xor cmp test inc dec neg not mul imul div idiv push pop lea shl sal shr sar rol ror "
-    "rcl rcr xchg xadd cmpxchg bt bts btr btc bsf bsr call jmp ret leave popcnt lzcnt tzcnt movnti bswap shld shrd nop "
-    "movbe in out int enter pushf popf cvtsi2sd cvtsi2ss cvttsd2si cvttss2si cvtsd2si cvtss2si ptwrite"
-) | {f"cmov{name}" for name in CONDITIONS}
 _STRINGS: Final = ("movs", "cmps", "stos", "lods", "scas", "ins", "outs")
-_SUFFIX: Final = {"b": 1, "w": 2, "l": 4, "q": 8}
-_ATT_WHOLE: Final = {
-    "cltq": "cdqe", "cqto": "cqo", "cltd": "cdq", "cwtl": "cwde", "cbtw": "cbw", "cwtd": "cwd", "retq": "ret",
-    "leaveq": "leave", "movslq": "movsxd", "movabsq": "movabs", "iretl": "iretd", "pushfq": "pushfq",
-    "sysretq": "sysretq", "sysretl": "sysret",
-}  # fmt: skip
-_ATT_FLOAT: Final = {
-    **{f"{op}{s}": (op, n) for op in ("fld", "fst", "fstp", "fadd", "fsub", "fmul", "fdiv")
-       for s, n in (("s", 4), ("l", 8))},
-    "fldt": ("fld", 10), "fstpt": ("fstp", 10),
-    **{f"{op}{s}": (op, n) for op in ("fild", "fistp") for s, n in (("s", 2), ("l", 4), ("ll", 8), ("q", 8))},
-}  # fmt: skip
 
 #: What `lock` may stand before (SDM vol. 2 LOCK), and what a repeat prefix may.
-LOCKABLE: Final = _words(
-    "add adc and btc btr bts cmpxchg cmpxchg8b cmpxchg16b dec inc neg not or sbb sub xadd xor xchg"
-)
+LOCKABLE: Final = words("add adc and btc btr bts cmpxchg cmpxchg8b cmpxchg16b dec inc neg not or sbb sub xadd xor xchg")
 REPEATABLE: Final = frozenset(f"{op}{width}" for op in _STRINGS for width in ("", "b", "w", "d", "q")) | {"ret", "nop"}
 
 #: Words of NASM that GNU as spells with a dot or not at all.
-NASM_WORDS: Final = _words(
+NASM_WORDS: Final = words(
     "db dw dd dq resb resw resd resq equ times section segment global extern bits default org align struc"
 )
-
-
-def from_att(name: str, vector: bool) -> tuple[str, int, int]:
-    """(Intel mnemonic, destination size, source size) of an AT&T one; 0 is unsaid.
-
-    `vector`: an operand is an xmm, ymm or mm register, so that movq is the vector instruction and no suffix.
-    """
-    if name in _ATT_WHOLE:
-        return _ATT_WHOLE[name], 0, 0
-    if name in _ATT_FLOAT:
-        op, size = _ATT_FLOAT[name]
-        return op, size, size
-    base, size = name[:-1], _SUFFIX.get(name[-1:], 0)
-    if not size or name in BRANCHES or (vector and name in ("movq", "movd")):
-        return name, 0, 0
-    if base in _STRINGS:
-        return base + {1: "b", 2: "w", 4: "d", 8: "q"}[size], 0, 0
-    if base[:4] in ("movz", "movs") and base[4:] in ("b", "w"):
-        return base[:4] + "x", size, _SUFFIX[base[4:]]
-    if base in _SUFFIXED:
-        return base, size, size
-    return name, 0, 0

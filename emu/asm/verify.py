@@ -75,12 +75,16 @@ def explain(mnemonic: str, wanted: Sequence[Want], data: bytes, decode: Decode) 
     found = decode(data, 0)
     if found is None:
         return "the bytes do not decode"
+    if mnemonic == "nop" and wanted and b"\x0f\x1f" not in data:
+        return "decodes as a hint that is a nop on some CPUs only"
     if found.size != len(data):
         return f"only {found.size} of {len(data)} bytes decode: {found.text}"
     name, extra = _canonical(mnemonic)
     found_name, found_extra = _canonical(found.mnemonic)
     if name != found_name and not (name in ("movsx", "movsxd") and found_name in ("movsx", "movsxd")):
         return f"decodes as {found.text}"
+    if name in tables.POPPING and len(wanted) == 2 and wanted[0].reg == "st(0)":
+        return f"decodes with other operands: {found.text}"
     sides = _aligned(name, [*wanted, *extra], [*found.operands, *found_extra])
     if sides is None:
         return f"decodes with other operands: {found.text}"
@@ -120,6 +124,8 @@ def _without_implicit(name: str, found: Sequence[DecodedOperand]) -> Sequence[De
     last = found[-1]
     if name in ("shl", "shr", "sar", "rol", "ror", "rcl", "rcr") and last.kind == "imm" and last.imm == 1:
         return found[:-1]
+    if last.reg == "cl" and name in ("shld", "shrd"):
+        return found[:-1]
     if last.reg == "xmm0" and name in ("pblendvb", "blendvps", "blendvpd", "sha256rnds2"):
         return found[:-1]
     return found
@@ -146,7 +152,8 @@ def _same_immediate(want: int, found: int, size: int) -> bool:
 
 
 def _same_memory(name: str, want: Want, found: DecodedOperand) -> bool:
-    if want.size and want.size != found.size and name not in tables.SIZELESS:
+    size = tables.TRUE_SIZE.get(name, found.size)
+    if want.size and want.size != size and name not in tables.SIZELESS:
         return False
     segments = {want.segment, found.segment}
     if len(segments) == 2 and not segments <= _IMPLICIT_SEGMENTS:

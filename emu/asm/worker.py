@@ -22,7 +22,7 @@ from typing import Any, Final
 
 OK: Final = 0
 REFUSED: Final = 1
-CPU_LIMIT: Final = 0.5  # seconds per statement; honest ones take 0.0001
+CPU_LIMIT: Final = 0.25  # seconds per statement; honest ones take 0.0001, and a program may have three others
 MEMORY_LIMIT: Final = 1 << 30  # bytes of address space
 
 #: `mov rax, 60` must be decimal 60, or the numbers of every program are wrong.

@@ -66,19 +66,15 @@ def variable(text: str) -> tuple[str, str]:
 def add_assembler(parser: Parser) -> None:
     """--assembler and --syntax."""
     parser.add_argument("--assembler", choices=ASSEMBLERS, help="what assembles source (default: keystone, built in)")
-    parser.add_argument("--syntax", choices=SYNTAXES, help="how source is written (default: intel; nasm implies nasm)")
+    parser.add_argument("--syntax", choices=SYNTAXES, help="how source is written (default: intel; for nasm, nasm)")
 
 
 def assembler_of(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """(assembler, syntax) for load_program. Raises ArgumentTypeError for two that contradict each other."""
     assembler, syntax = arguments.assembler, arguments.syntax
-    if syntax == "nasm" and assembler not in (None, "nasm"):
-        raise argparse.ArgumentTypeError(f"--assembler {assembler} does not read --syntax nasm")
-    if assembler == "nasm" and syntax not in (None, "nasm"):
-        raise argparse.ArgumentTypeError(f"--assembler nasm does not read --syntax {syntax}")
-    if "nasm" in (assembler, syntax):
-        return "nasm", "intel"
-    return assembler or "keystone", syntax or "intel"
+    if (assembler, syntax) in (("gas", "nasm"), ("nasm", "intel"), ("nasm", "att")):
+        raise argparse.ArgumentTypeError(f"--assembler {assembler} does not read --syntax {syntax}")
+    return assembler or "keystone", syntax or ("nasm" if assembler == "nasm" else "intel")
 
 
 def add_system(parser: Parser) -> None:
@@ -90,6 +86,7 @@ def add_system(parser: Parser) -> None:
     parser.add_argument("--env", type=variable, action="append", default=[], metavar="K=V", help="add a variable")
     parser.add_argument("--stdin", metavar="FILE", help="the guest's standard input")
     parser.add_argument("--check", action="store_true", help="recompute the memory invariants after every entry (slow)")
+    parser.add_argument("--thp", metavar="MODE", default="never", help="transparent huge pages: never, madvise, always")
     parser.add_argument("--max-insns", type=natural, metavar="N", help="stop after exactly N instructions (slow)")
     parser.add_argument("--timeout", type=seconds, metavar="S", help="stop after this many seconds")
 
@@ -100,7 +97,7 @@ def add_program(parser: Parser) -> None:
         "command_line",
         metavar="PROG [ARGS...]",
         nargs=argparse.PARSER,  # all from the first that is no option; REMAINDER would lose a `--`
-        help=".asm, .s, .S source, a static ELF file, or - for source on stdin; then the guest's arguments",
+        help=".asm, .nasm, .s, .S source, a static ELF file, or - for source on stdin; then the guest's arguments",
     )
 
 

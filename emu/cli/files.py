@@ -1,6 +1,7 @@
 """Files that the operator names: opened before anything is run, so that a wrong name costs nothing."""
 
 import os
+import sys
 from typing import IO
 
 from emu.errors import EmuError
@@ -24,3 +25,8 @@ def readable(option: str, path: str) -> int:
         raise EmuError(f"{option} {path}: {error.strerror}") from None
     except ValueError as error:
         raise EmuError(f"{option} {path!r}: {error}") from None
+
+
+def warn(text: str) -> None:
+    """What an assembler does not like and takes anyway."""
+    print(text, file=sys.stderr)

@@ -118,13 +118,16 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--stats-json", metavar="FILE", help="write the cost ledger as JSON")
     output.add_argument("--strace", action="store_true", help="print system calls and signals")
     output.add_argument("-e", dest="trace", metavar="trace=SET", help="which calls: names, %%classes, ! for all others")
+    output.add_argument("-k", dest="strace_where", action="store_true", help="--strace with where each call comes from")
     output.add_argument("--strace-out", metavar="FILE", help="write the --strace lines to a file")
 
 
 def _add_asm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prog", metavar="PROG", help="source, or - for stdin")
     parser.add_argument("-o", dest="output", metavar="OUT.elf", help="what to write (default: PROG with .elf)")
-    parser.add_argument("--listing", action="store_true", help="show address, bytes, source; no file without -o")
+    parser.add_argument("--listing", action="store_true", help="show address, bytes, source; no ELF file without -o")
+    parser.add_argument("--listing-out", metavar="FILE", help="write the --listing to a file")
+    parser.add_argument("--symbols", action="store_true", help="show the labels and constants; no ELF file without -o")
     options.add_assembler(parser)
 
 

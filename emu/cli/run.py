@@ -7,12 +7,12 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from emu.cli.arguments import assembler_of, program_of
-from emu.cli.files import readable, writable
+from emu.cli.files import readable, warn, writable
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from emu.boot import Outcome, System
     from emu.program import Program
     from emu.render.strace import Selection, Strace
+    from mini_kernel.task import Task
 
 _MAX_REPORTS: Final = 5
 
@@ -59,7 +60,7 @@ def _load(prog: str, assembler: Any, syntax: Any, cleanup: contextlib.ExitStack)
         worker = cleanup.enter_context(new_assembler())
         worker.start()
     import_module("emu.boot")  # 0.1 s, in which the worker starts
-    return load_program(prog, assembler=assembler, syntax=syntax, worker=worker)
+    return load_program(prog, assembler=assembler, syntax=syntax, worker=worker, warn=warn)
 
 
 def _boot(
@@ -78,6 +79,7 @@ def _boot(
         seed=arguments.seed,
         root=arguments.root,
         check=arguments.check,
+        thp=arguments.thp,
         max_insns=arguments.max_insns,
         timeout=arguments.timeout,
         environment={**DEFAULT_ENVIRONMENT, **dict(arguments.env)},
@@ -115,7 +117,8 @@ class _Outputs:
         self._selection: Selection | None = None
         if arguments.stats_json is not None:
             self._json = cleanup.enter_context(writable("--stats-json", arguments.stats_json))
-        if arguments.strace or arguments.trace is not None or arguments.strace_out is not None:
+        self._where: bool = arguments.strace_where
+        if arguments.strace or self._where or arguments.trace is not None or arguments.strace_out is not None:
             self._selection = _selection(arguments.trace or "all")
         if arguments.strace_out is not None:
             self._lines = cleanup.enter_context(writable("--strace-out", arguments.strace_out))
@@ -126,7 +129,7 @@ class _Outputs:
             return None
         from emu.render.strace import Strace
 
-        strace = Strace(self._lines.write, self._selection)
+        strace = Strace(self._lines.write, self._selection, _where(system) if self._where else None)
         strace.started(system.task(1), system.path, system.argv, len(system.options.environment))
         system.observe(strace)
         return strace
@@ -142,6 +145,21 @@ class _Outputs:
 
             json.dump(system.stats(), self._json, indent=1)
             self._json.write("\n")
+
+
+def _where(system: "System") -> "Callable[[Task, int], str]":
+    """Tells where in the program a task is that runs: `loop+0x4 at prog.asm:12 [0x401004]`."""
+    from emu.render.symbols import Symbols
+    from mini_kernel.x86 import RIP
+
+    symbols = Symbols.of(system.program)
+
+    def where(task: "Task", back: int) -> str:
+        rip = system.kernel.cpu.regs[RIP] - back
+        own = task.name == system.program.name[: len(task.name)]
+        return f"{symbols.place(rip) or ''} [{rip:#x}]".lstrip() if own else f"[{rip:#x}]"
+
+    return where
 
 
 def _selection(text: str) -> "Selection":

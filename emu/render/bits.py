@@ -71,7 +71,7 @@ _ENTRY_BITS: Final = (
     (PTE_A, "accessed"),
     (PTE_D, "dirty"),
     (PTE_SOFT_DIRTY, "soft-dirty"),
-    (PTE_PS, "page size"),
+    (PTE_PS, "2 MiB page"),
     (PTE_G, "global"),
     (PTE_PWT, "write-through"),
     (PTE_PCD, "cache-disable"),

@@ -10,7 +10,7 @@ from emu import disasm
 from emu.render import bits
 from emu.render.operand import State, explain
 from emu.render.symbols import Symbols
-from mini_kernel.mm.walk import LEVEL_NAMES, Step
+from mini_kernel.mm.walk import LEVEL_NAMES, Step, is_leaf
 from mini_kernel.observe import AreaInfo, FaultRecord
 from mini_kernel.x86 import PTE_ADDR, PTE_P, PTRS_PER_TABLE, REGISTER_NAMES, RIP, TASK_SIZE, VEC_PF
 
@@ -74,7 +74,7 @@ def _instruction(record: FaultRecord, symbols: Symbols | None, decode: Decode) -
         yield "instruction", [row for row in rows if row]
     line = symbols.line(rip) if symbols else None
     if line is not None:
-        yield "source", [f"{line.file}:{line.line}: {line.text}"]
+        yield "source", [f"{line.file}:{line.line}: {line.text}".removesuffix(": ")]
 
 
 def _registers(record: FaultRecord) -> list[str]:
@@ -104,7 +104,7 @@ def _step(step: Step) -> str:
     index = step.slot % PTRS_PER_TABLE
     text = f"{level} {step.entry:#018x} ([{index}] of table {step.table:#x}): {bits.entry_words(step.entry)}"
     if step.entry & PTE_P:
-        kind = "frame" if step.level == 3 else "table"
+        kind = "frame" if step.level == 3 else "512 frames from" if is_leaf(step) else "table"
         text += f" -> {kind} {(step.entry & PTE_ADDR) >> 12:#x}"
     return text
 
@@ -129,10 +129,16 @@ def _area(area: AreaInfo) -> str:
 
 
 def _sharing(record: FaultRecord) -> list[str]:
-    leaf = record.walk[3] if len(record.walk) == 4 else None
+    leaf = record.walk[-1] if record.walk and is_leaf(record.walk[-1]) else None
     if leaf is None:
         return ["nobody: there is no PTE table"]
-    rows = [_shared(f"PTE table {leaf.table:#x}", record.table_count, [s.tgid for s in record.sharers if s.table])]
+    rows = [
+        _shared(
+            f"{LEVEL_NAMES[leaf.level]} table {leaf.table:#x}",
+            record.table_count,
+            [s.tgid for s in record.sharers if s.table],
+        )
+    ]
     frame = (leaf.entry & PTE_ADDR) >> 12
     if frame:
         rows.append(_shared(f"frame {frame:#x}", record.frame_count, [s.tgid for s in record.sharers if s.frame]))

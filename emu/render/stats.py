@@ -21,6 +21,7 @@ def stats_table(stats: Mapping[str, Any]) -> str:
         ("forks", _forks(total)),
         ("PTE tables", ", ".join(f"{_count(total[f'tables_{what}'])} {what}" for what in _TABLE_EVENTS)),
         ("copied", f"{_count(total['ptes_copied'])} PTEs, {_count(total['pages_copied'])} pages"),
+        *_huge(total),
         ("signals", _breakdown(total["signals"])),
         ("frames", _frames(frames)),
         ("TLB flushes", f"{_count(stats['tlb_flushes'])}; of translated code {_count(stats['code_flushes'])}"),
@@ -29,6 +30,13 @@ def stats_table(stats: Mapping[str, Any]) -> str:
     for label, text in rows:
         lines += [f"  {label if i == 0 else '':<{_LABEL}}{line}" for i, line in enumerate(_wrap(text))]
     return "\n".join(lines + _processes(stats["processes"])) + "\n"
+
+
+def _huge(total: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What became of pages of 2 MiB, if there were any."""
+    counts = [(what, total[f"huge_{what}"]) for what in ("allocated", "copied", "split")]
+    text = ", ".join(f"{_count(n)} {what}" for what, n in counts)
+    return [("huge pages", text)] if any(n for _what, n in counts) else []
 
 
 def _count(n: int) -> str:

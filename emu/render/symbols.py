@@ -1,22 +1,27 @@
-"""Which label an address belongs to, and which source line made the instruction there."""
+"""Which label an address belongs to, and which source line made the instruction there.
 
-import struct
+Symbols
+  ImageSymbols   of a program that was assembled here: everything is known
+  ElfSymbols     of an ELF file, what its symbol table and its line numbers say: read with the first question
+"""
+
+import os
+import stat
 from bisect import bisect_right
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emu.program import Program
-from mini_kernel.x86 import TASK_SIZE
 
-_ET_EXEC: Final = 2
-_SHT_SYMTAB: Final = 2
-_STT_NOTYPE, _STT_OBJECT, _STT_FUNC = 0, 1, 2
-_SECTION = struct.Struct("<IIQQQQIIQQ")
-_SYMBOL = struct.Struct("<IBBHQQ")
+if TYPE_CHECKING:
+    from emu.asm import Image
+    from emu.render.elf import ElfTables
+
+MAX_SOURCE: Final = 1 << 24  # bytes of a source file that a line is shown of
 
 
 class SourceLine(NamedTuple):
-    """Where an instruction was written. Lines count from 1."""
+    """Where an instruction was written. Lines count from 1; `text` is "" where the source cannot be shown."""
 
     file: str
     line: int
@@ -24,20 +29,21 @@ class SourceLine(NamedTuple):
 
 
 class Symbols:
-    """The names of one program. Build with `of`; empty for a stripped or position-independent one."""
+    """The names of one program. Make it with `of`."""
 
-    def __init__(self, names: dict[int, tuple[str, int]], program: Program) -> None:
-        """`names`: address -> (name, end); an address at or behind `end` is outside."""
-        self._names = names
-        self._starts = sorted(names)
-        self._lines = program.image.lines if program.image else ()
-        self._line_starts = [line.address for line in self._lines]
-        self._texts = program.image.texts() if program.image else {}
+    @staticmethod
+    def of(program: Program) -> "Symbols":
+        """Those of an assembled program, else what the ELF file tells (nothing, if it is stripped or moves about)."""
+        return ImageSymbols(program.image) if program.image else ElfSymbols(program)
 
-    @classmethod
-    def of(cls, program: Program) -> "Symbols":
-        """Those of an assembled program, else what the ELF file's symbol table tells."""
-        return cls(_image_names(program) if program.image else dict(_elf_names(program.data)), program)
+    @cached_property
+    def names(self) -> dict[int, tuple[str, int]]:
+        """Address -> (name, end); an address at or behind `end` is outside."""
+        return {}  # of a program of which nothing is known
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return sorted(self.names)
 
     def name(self, address: int) -> str | None:
         """`label`, `label+0x12`, or None where no label reaches."""
@@ -45,56 +51,95 @@ class Symbols:
         if i < 0:
             return None
         start = self._starts[i]
-        name, end = self._names[start]
+        name, end = self.names[start]
         if address >= end:
             return None
         return f"{name}+{address - start:#x}" if address > start else name
 
     def line(self, address: int) -> SourceLine | None:
         """The source line whose bytes include `address`."""
-        i = bisect_right(self._line_starts, address) - 1
-        if i < 0 or address >= self._lines[i].address + max(1, self._lines[i].length):
-            return None
-        line = self._lines[i]
-        rows = self._texts.get(line.file, [])
-        return SourceLine(line.file, line.line, rows[line.line - 1].strip() if line.line <= len(rows) else "")
+        del address
+        return None
+
+    def place(self, address: int) -> str | None:
+        """`loop+0x4 at prog.asm:12`, or as much of it as is known."""
+        name, line = self.name(address), self.line(address)
+        known = [name] if name else []
+        return " ".join([*known, f"at {line.file}:{line.line}"] if line else known) or None
 
     def addresses(self) -> dict[str, int]:
         """Every name with its address."""
-        return {name: address for address, (name, _end) in self._names.items()}
+        return {name: address for address, (name, _end) in self.names.items()}
 
 
-def _image_names(program: Program) -> dict[int, tuple[str, int]]:
-    """A label reaches to the end of its section; the first of several at one address wins, globals before others."""
-    image = program.image
-    assert image is not None
-    names: dict[int, tuple[str, int]] = {}
-    for name, address in sorted(image.symbols.items(), key=lambda entry: entry[0] not in image.globals):
-        end = next((s.vaddr + s.memsz for s in image.sections if s.vaddr <= address < s.vaddr + s.memsz), None)
-        if end is not None:
-            names.setdefault(address, (name, end))
-    return names
+class ImageSymbols(Symbols):
+    """Of an assembled program."""
+
+    def __init__(self, image: "Image") -> None:
+        self._image = image
+        self._line_starts = [line.address for line in image.lines]
+        self._texts = image.texts()
+
+    @cached_property
+    def names(self) -> dict[int, tuple[str, int]]:
+        """A label reaches to the end of its section; of several at one address a global wins, else the first."""
+        image = self._image
+        names: dict[int, tuple[str, int]] = {}
+        for name, address in sorted(image.symbols.items(), key=lambda entry: entry[0] not in image.globals):
+            end = next((s.vaddr + s.memsz for s in image.sections if s.vaddr <= address < s.vaddr + s.memsz), None)
+            if end is not None:
+                names.setdefault(address, (name, end))
+        return names
+
+    def line(self, address: int) -> SourceLine | None:
+        i = bisect_right(self._line_starts, address) - 1
+        if i < 0 or address >= self._image.lines[i].address + max(1, self._image.lines[i].length):
+            return None
+        line = self._image.lines[i]
+        return SourceLine(line.file, line.line, line.expansion or _row(self._texts.get(line.file, []), line.line))
 
 
-def _elf_names(data: bytes) -> Iterator[tuple[int, tuple[str, int]]]:
-    """(address, (name, end)) of the functions and objects in .symtab; nothing when anything is out of order."""
-    if len(data) < 64 or data[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", data, 16)[0] != _ET_EXEC:
-        return
-    table, size, count = struct.unpack_from("<Q10xHH", data, 40)
-    if size != _SECTION.size or table + size * count > len(data):
-        return
-    sections = [_SECTION.unpack_from(data, table + size * i) for i in range(count)]
-    for _name, kind, _flags, _addr, offset, length, link, *_rest in sections:
-        if kind == _SHT_SYMTAB and link < count and offset + length <= len(data):
-            strings = data[sections[link][4] : sections[link][4] + sections[link][5]]
-            yield from _symbols(data[offset : offset + length], strings)
+class ElfSymbols(Symbols):
+    """Of an ELF file. Lines of its sources are shown if these are below its own or the present directory."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._texts: dict[str, list[str]] = {}
+
+    @cached_property
+    def _tables(self) -> "ElfTables":
+        from emu.render.elf import ElfTables  # pyelftools takes 60 ms to load
+
+        return ElfTables(self._program.data)
+
+    @cached_property
+    def names(self) -> dict[int, tuple[str, int]]:
+        return self._tables.names
+
+    def line(self, address: int) -> SourceLine | None:
+        row = self._tables.row(address)
+        if row is None:
+            return None
+        path = os.path.join(row.directory, row.file)
+        if path not in self._texts:
+            self._texts[path] = self._read(path)
+        return SourceLine(row.file, row.line, _row(self._texts[path], row.line))
+
+    def _read(self, path: str) -> list[str]:
+        """The lines of a source file; none of one that is elsewhere, for an ELF file may name any file it likes."""
+        real = os.path.realpath(path)
+        folders = [os.path.realpath(folder) for folder in (os.path.dirname(self._program.path), os.curdir) if folder]
+        if not any(real.startswith(folder.rstrip("/") + "/") for folder in folders):
+            return []
+        try:
+            status = os.stat(real)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SOURCE:
+                return []
+            with open(real, encoding="utf-8", errors="replace") as file:
+                return file.read().split("\n")
+        except (OSError, ValueError):
+            return []
 
 
-def _symbols(table: bytes, strings: bytes) -> Iterator[tuple[int, tuple[str, int]]]:
-    whole = len(table) - len(table) % _SYMBOL.size
-    for name, info, _other, _section, value, size in _SYMBOL.iter_unpack(table[:whole]):
-        if info & 15 in (_STT_NOTYPE, _STT_OBJECT, _STT_FUNC) and name and 0 < value < TASK_SIZE:
-            end = strings.find(b"\0", name)
-            text = strings[name : end if end >= 0 else name].decode("utf-8", "replace")
-            if size or info & 15 == _STT_NOTYPE:
-                yield value, (text, value + (size or 4096))
+def _row(rows: list[str], line: int) -> str:
+    return rows[line - 1].strip() if 0 < line <= len(rows) else ""

@@ -32,5 +32,5 @@ def _doing(system: System, task: Task, symbols: Symbols) -> str:
     if system.kernel.sched.loaded is not task:
         return "can run"
     rip = system.kernel.cpu.regs[RIP]
-    name = symbols.name(rip) if task.name == system.program.name[: len(task.name)] else None
-    return f"is at {rip:#x}" + (f" <{name}>" if name else "")
+    place = symbols.place(rip) if task.name == system.program.name[: len(task.name)] else None
+    return f"is at {rip:#x}" + (f", {place}" if place else "")

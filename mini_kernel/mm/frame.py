@@ -185,6 +185,10 @@ class FrameAllocator:
 
     # -- references ---------------------------------------------------------------------------------
 
+    def references(self, pfn: int) -> int:
+        """How many entries map a frame, tables shared or not, and who else holds it: leaves are counted one by one."""
+        return self.counts[pfn] + max(0, self.compounds[pfn >> GROUP_SHIFT] - 1)
+
     def get(self, pfn: int) -> None:
         """Take one more reference."""
         self.counts[pfn] += 1

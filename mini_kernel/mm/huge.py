@@ -60,10 +60,16 @@ def repair(mm: Mm, vma: Vma, address: int, error: int) -> str | None:
 
 
 def _wanted(mm: Mm, vma: Vma, error: int) -> bool:
-    """True if writes to this private anonymous area are to give huge pages."""
+    """True if this access, where nothing is, may bring a huge page unasked: a write to private anonymous memory."""
     if not error & PF_WRITE or vma.file is not None or vma.flags & VM_NOHUGEPAGE:
         return False
     return mm.thp == THP_ALWAYS or (mm.thp == THP_MADVISE and bool(vma.flags & VM_HUGEPAGE))
+
+
+def is_eligible(mm: Mm, vma: Vma) -> bool:
+    """True if some writes to the area bring huge pages unasked (THPeligible of smaps)."""
+    fits = hugetlb.round_up(vma.start) < vma.end & -PMD_SIZE
+    return fits and not vma.flags & VM_HUGETLB and _wanted(mm, vma, PF_WRITE)
 
 
 # -- faults ------------------------------------------------------------------------------------------

@@ -321,6 +321,16 @@ class Mm:
             tables.reshape(-1)[leaves] = block
         tlb.stale()
 
+    def drop_empty_tables(self, start: int, end: int) -> None:
+        """Free the PTE tables over the unmapped, 2 MiB aligned [start, end): huge pages are to come there.
+
+        Fork leaves such, for what a child does not inherit.
+        """
+        with self.gather() as tlb:
+            for r in list(self.pt.tables_in(start, end)):
+                for table in self.pt.detach_empty(r.base):
+                    tlb.release_table(table)
+
     def clear_soft_dirty(self) -> None:
         """Forget which pages were written: the next write to each is a fault again that notes it.
 

@@ -78,8 +78,10 @@ def mmap(
     if flags & MAP_FIXED and not flags & MAP_FIXED_NOREPLACE:
         unmap_range(mm, address, address + length)
     populate = flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE or vm_flags & VM_LOCKED
-    name = hugetlb.NAME if flags & MAP_HUGETLB else ""
-    vm_flags = hugetlb.area_flags(vm_flags) if flags & MAP_HUGETLB else vm_flags
+    name = ""
+    if flags & MAP_HUGETLB:
+        name, vm_flags = hugetlb.NAME, hugetlb.area_flags(vm_flags)
+        mm.drop_empty_tables(address, address + length)
     file = _backing(mm, flags, length, file)
     vma = mm.insert(Vma(address, address + length, vm_flags, file, pgoff if file is not None else 0, name))
     if flags & MAP_POPULATE and flags & MAP_SFORK:

@@ -65,13 +65,13 @@ def odfork_mm(parent: Mm) -> Mm:
     """A child address space that shares the parent's PTE tables. Raises SysError(ENOMEM) with the parent as it was."""
     frames, pt = parent.frames, parent.pt
     puds, pmds = pt.upper_tables()
-    whole, pmds = _whole(parent, puds, pmds) if pt.has_leaves else ([], pmds)
+    whole, pmds, mixed = _whole(parent, puds, pmds) if pt.has_leaves else ([], pmds, False)
     rows = np.array([pmd.pfn for pmd in pmds], np.int64)
     ours = frames.ram.tables[rows]
     flat = ours.reshape(-1)
-    slots = (is_table(flat) if pt.has_leaves else flat).nonzero()[0]
+    slots = (is_table(flat) if mixed else flat).nonzero()[0]
     tables = frames_of(flat[slots])
-    apart = _tables_apart(parent, puds, pmds, slots, tables)
+    apart = _tables_apart(parent, puds, pmds, slots, tables, mixed)
     child = new_child(parent)
     new = _allocate(parent, child, len(puds), len(pmds), apart)
     if apart is None:
@@ -92,8 +92,9 @@ def odfork_mm(parent: Mm) -> Mm:
     child.pt.unclaimed = len(tables)
     pt.costs.tables_shared += len(tables)
     _link(child, puds, pmds, new)
-    if apart is not None and pt.has_leaves:
+    if apart is not None and mixed:
         copy_tables(parent, child, rows, targets, apart.starts, new.pinned_huge, recount=True, huge=True)
+    if pt.has_leaves:
         _share_whole(parent, child, puds, whole, new)
         pt.unclaimed += sum(pt.is_unclaimed(puds[u.parent].pfn << 9 | u.column) for u in (*whole, *pmds))
     copy_vmas(parent, child)
@@ -101,14 +102,17 @@ def odfork_mm(parent: Mm) -> Mm:
     return child
 
 
-def _tables_apart(parent: Mm, puds: list[Upper], pmds: list[Upper], slots: Slots, tables: Pfns) -> _Apart | None:
+def _tables_apart(
+    parent: Mm, puds: list[Upper], pmds: list[Upper], slots: Slots, tables: Pfns, mixed: bool
+) -> _Apart | None:
     """Which of `tables`, below entries `slots` of the PMD tables laid end to end, must not be shared; None if all may.
 
     EXCLUSIVE ones that hold pinned pages (F20), those that map what a child does not inherit (F21), and those of
     regions for sfork: their pages promise that no fault will come, and a write below a shared table is one (X1).
+    Not None if the PMD tables are `mixed`: they map huge pages as well, which are copied.
     """
     areas = [v for v in parent.vmas if v.flags & (LEFT_OUT | VM_SFORK)]
-    if not areas and not parent.frames.pins and not parent.pt.has_leaves:
+    if not areas and not parent.frames.pins and not mixed:
         return None
     starts = np.array([_start(puds, pmd) for pmd in pmds], np.int64)
     bases = starts[slots >> 9] + ((slots & (PTRS_PER_TABLE - 1)) << PMD_SHIFT)
@@ -178,11 +182,17 @@ def _start(puds: list[Upper], pmd: Upper) -> int:
     return puds[pmd.parent].column << PGDIR_SHIFT | pmd.column << PUD_SHIFT
 
 
-def _whole(parent: Mm, puds: list[Upper], pmds: list[Upper]) -> tuple[list[Upper], list[Upper]]:
-    """(PMD tables to be shared, the others): shared is what maps huge pages only, all of which the child inherits."""
+def _whole(parent: Mm, puds: list[Upper], pmds: list[Upper]) -> tuple[list[Upper], list[Upper], bool]:
+    """(PMD tables to be shared, the others, whether any of those maps huge pages).
+
+    Shared is what maps huge pages only, all of which the child inherits.
+    """
     frames = parent.frames
     entries = frames.ram.tables[np.array([pmd.pfn for pmd in pmds], np.int64)]
-    only_huge = set(np.flatnonzero((entries & _PS).any(axis=1) & ~is_table(entries).any(axis=1)).tolist())
+    huge = (entries & _PS).any(axis=1)
+    if not huge.any():
+        return [], pmds, False
+    only_huge = {int(number) for number in np.flatnonzero(huge & ~is_table(entries).any(axis=1))}
     left_out = [v for v in parent.vmas if v.flags & LEFT_OUT]
     whole: list[Upper] = []
     others: list[Upper] = []
@@ -192,7 +202,7 @@ def _whole(parent: Mm, puds: list[Upper], pmds: list[Upper]) -> tuple[list[Upper
         if shared and frames.pins:
             shared = not pinned_pages(parent, np.array([pmd.pfn]), np.array([start]), huge=True)
         (whole if shared else others).append(pmd)
-    return whole, others
+    return whole, others, len(whole) < int(np.count_nonzero(huge))
 
 
 def _share_whole(parent: Mm, child: Mm, puds: list[Upper], whole: list[Upper], new: _New) -> None:

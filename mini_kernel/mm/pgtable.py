@@ -4,7 +4,7 @@
 claimed entries, and no PMD leaf but in a claimed table. Where a leaf is in the way of single pages the gate splits it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -122,18 +122,21 @@ class PageTables(SharedTables):
             for base in [base for base, _leaf in self.leaves_over(start, end)]:
                 self.make_slot(base)
 
-    def make_range(self, start: int, end: int) -> None:
-        """Claim or allocate every PTE table over [start, end).
+    def make_range(self, start: int, end: int, huge: Iterable[int] = ()) -> None:
+        """Claim or allocate every PTE table over [start, end), but where `huge` pages are to come, given by address.
 
         All or SysError(ENOMEM) with no table of it left and contents as they were.
         """
         self.claim(start, end)
         self.split_range(start, end)
         bases = np.arange(start & -PMD_SIZE, end, PMD_SIZE, dtype=np.int64)
+        bases = bases[~np.isin(bases, [*huge])] if huge else bases
         made: list[int] = []
         try:
             for pud_base in range(start & -PUD_SIZE, end, PUD_SIZE):
                 inside = bases[(bases & -PUD_SIZE) == pud_base]
+                if not len(inside):
+                    continue
                 if not self.slot(int(inside[0])):
                     self._grow(int(inside[0]), 12)
                     made.append(int(inside[0]))

@@ -129,7 +129,8 @@ def _move(mm: Mm, vma: Vma, old: int, old_length: int, new: int, new_length: int
     if len(occupied):
         first, last = int(occupied[0]), int(occupied[-1])
         try:
-            mm.pt.make_range(new + (first << PAGE_SHIFT), new + (last + 1 << PAGE_SHIFT))
+            targets = [then for _now, then in huge]
+            mm.pt.make_range(new + (first << PAGE_SHIFT), new + (last + 1 << PAGE_SHIFT), targets)
         except SysError:
             _forget_targets(mm, huge)
             raise
@@ -168,6 +169,7 @@ def _make_targets(mm: Mm, old: int, old_length: int, new: int) -> list[tuple[int
     moving = [(base, base - old + new) for base, _leaf in mm.pt.leaves_over(old, old + old_length)]
     try:
         for _now, then in moving:
+            mm.drop_empty_tables(then, then + PMD_SIZE)
             mm.pt.make_pmd_slot(then)
     except SysError:
         _forget_targets(mm, moving)

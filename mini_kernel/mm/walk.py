@@ -57,6 +57,11 @@ class Step(NamedTuple):
     entry: int  # its value
 
 
+def is_leaf(step: Step) -> bool:
+    """True for a PTE, and for an upper entry that maps a huge page."""
+    return step.level == len(_SHIFTS) - 1 or bool(step.entry & PTE_PS)
+
+
 class UpperRange(NamedTuple):
     """A PMD table and the entries [first, last) of it that a range of addresses touches."""
 

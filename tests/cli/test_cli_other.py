@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from cli_lab import Cli
@@ -22,9 +23,41 @@ def test_asm_writes_where_it_is_told(cli: Cli) -> None:
 
 def test_a_listing_shows_address_bytes_and_source(cli: Cli) -> None:
     run = cli("asm", "--listing", "exit7.asm")
-    assert [line.split(maxsplit=1)[0] for line in run.out.decode().splitlines()] == ["401000", "401005", "40100a"]
-    assert run.out.decode().splitlines()[2].split() == ["40100a", "0f", "05", "4", "syscall"]
+    rows = run.out.decode().splitlines()
+    assert [row[:8].strip() for row in rows] == ["", "401000", "401005", "40100a", ""]
+    assert rows[3].split() == ["40100a", "0f", "05", "4", "syscall"]
     assert not os.path.exists("exit7.elf")
+
+
+def test_a_listing_goes_to_a_file_and_an_executable_with_it_if_wanted(cli: Cli) -> None:
+    shown = cli("asm", "--listing", "exit7.asm").out
+    assert cli("asm", "--listing-out", "exit7.lst", "-o", "out.elf", "exit7.asm").out == b""
+    assert (cli.directory / "exit7.lst").read_bytes() == shown
+    assert cli("run", "out.elf").status == 7
+
+
+def test_a_listing_file_that_cannot_be_written_is_said_before_anything_is_made(cli: Cli) -> None:
+    run = cli("asm", "--listing-out", "nowhere/x.lst", "-o", "out.elf", "exit7.asm")
+    assert (run.status, run.lines) == (2, ["emu: error: --listing-out nowhere/x.lst: No such file or directory"])
+    assert not os.path.exists("out.elf")
+
+
+def test_the_symbols_are_shown_with_their_places(cli: Cli) -> None:
+    run = cli("asm", "--symbols", "hello.asm")
+    assert [row.split() for row in run.out.decode().splitlines()] == [
+        ["401000", "-", "global", "-", ".text", "r-x", "_start", "hello.asm:3"],
+        ["402000", "-", "local", "-", ".data", "rw-", "text", "hello.asm:16"],
+    ]
+
+
+def test_other_assemblers_have_no_listing(cli: Cli) -> None:
+    if not shutil.which("as"):
+        pytest.skip("as is not installed")
+    run = cli("asm", "--assembler", "gas", "--listing", "exit7.asm")
+    assert (run.status, run.out) == (2, b"")
+    assert run.lines == [
+        "emu: error: --listing and --symbols need source for the built-in assembler (--assembler keystone)"
+    ]
 
 
 def test_att_syntax_is_understood(cli: Cli) -> None:

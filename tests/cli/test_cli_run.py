@@ -252,3 +252,35 @@ def test_the_same_seed_gives_the_same_run(cli: Cli) -> None:
 def test_asking_for_help_imports_nothing_heavy(name: str) -> None:
     code = f"import sys, emu, emu.cli.main as m; m._parser().format_help(); sys.exit({name!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_strace_says_where_each_call_comes_from(cli: Cli) -> None:
+    """-k: function, offset, file and line under each call, from source and from the executable made of it."""
+    cli("asm", "hello.asm", "-o", "hello.elf")
+    for program in ("hello.asm", "hello.elf"):
+        lines = cli("run", "-k", "-e", "trace=write,exit_group", program).lines
+        assert [line for line in lines if line.startswith(" > ")] == [
+            " > _start+0x16 at hello.asm:8 [0x401016]",
+            " > _start+0x22 at hello.asm:11 [0x401022]",
+            " > _start+0x2b at hello.asm:14 [0x40102b]",
+        ]
+
+
+def test_strace_says_where_a_signal_came(cli: Cli) -> None:
+    """The instruction that faulted itself."""
+    lines = cli("run", "-k", "null.asm").lines
+    at = next(i for i, line in enumerate(lines) if line.startswith("--- SIGSEGV"))
+    assert lines[at + 1] == " > _start+0x7 at null.asm:5 [0x401007]"
+
+
+def test_an_executable_of_ours_is_reported_with_its_source(cli: Cli) -> None:
+    """What the fault report says of the source, it says of the ELF file with its line numbers."""
+    reports = []
+    for program in (("null.asm",), ("asm", "null.asm", "-o", "null.elf")):
+        if len(program) > 1:
+            cli(*program)
+            program = ("null.elf",)
+        reports.append(cli("run", *program).err)
+    rows = [[row for row in report.splitlines() if "instruction" in row or "source" in row] for report in reports]
+    assert rows[0] == rows[1]
+    assert any("null.asm:5: mov qword ptr" in row for row in rows[1])

@@ -27,7 +27,7 @@ def test_a_spent_instruction_limit_gives_124_and_says_where_the_guest_was(cli: C
     assert run.status == 124
     assert run.lines == [
         "emu: stopped after 1000 instructions (--max-insns)",
-        "  process 1 (loop.asm) is at 0x401000 <_start>",
+        "  process 1 (loop.asm) is at 0x401000, _start at loop.asm:1",
     ]
 
 
@@ -56,7 +56,7 @@ def test_source_with_a_mistake_gives_2_one_line_and_the_source_line(cli: Cli) ->
     ("name", "content", "message"),
     [
         ("absent.asm", None, "absent.asm: error: cannot be read: No such file or directory"),
-        ("text.txt", b"hello", "text.txt: error: neither an ELF file, a #! script nor source (.asm, .s, .S)"),
+        ("text.txt", b"hello", "text.txt: error: neither an ELF file, a #! script nor source (.asm, .nasm, .s, .S)"),
         ("short", b"\x7fELF\x02\x01\x01", "e_ident"),
         ("cut", b"\x7fELF\x02\x01\x01" + bytes(9) + b"\2\0\x3e\0\1\0\0\0" + bytes(8) + b"\xff" * 8, "cut: error: e_"),
     ],

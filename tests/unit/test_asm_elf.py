@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from emu import program
 from emu.asm import AsmError, external, to_elf
@@ -91,6 +92,55 @@ def test_readelf_has_no_complaint_and_knows_the_symbols(tmp_path: Path) -> None:
     assert symbols == {"_start": ("GLOBAL", "1"), "text": ("LOCAL", "2"), "zeros": ("LOCAL", "3")}
 
 
+def test_symbols_have_the_types_and_sizes_that_the_source_gives(tmp_path: Path) -> None:
+    """.type and .size in the spellings of GNU as; the file's name first; private labels are left out."""
+    source = """
+    .type f, @function
+    .type g, %function
+    .type table, "object"
+    .type plain, STT_NOTYPE
+    f: ret
+    .Lprivate: ret
+    .size f, . - f
+    .globl g
+    _start: plain: g: nop
+    .size g, 1
+    .data
+    table: .quad 1, 2
+    .size table, . - table
+    """
+    (tmp_path / "t.s").write_text(source)
+    table = ELFFile(io.BytesIO(load_program(str(tmp_path / "t.s")).data)).get_section_by_name(".symtab")
+    found = {
+        s.name: (s["st_info"]["type"][4:], s["st_info"]["bind"][4:], s["st_size"], s["st_shndx"])
+        for s in table.iter_symbols()
+    }
+    assert list(found) == ["", str(tmp_path / "t.s"), "f", "plain", "table", "_start", "g"]
+    assert found[str(tmp_path / "t.s")] == ("FILE", "LOCAL", 0, "SHN_ABS")
+    assert found["f"] == ("FUNC", "LOCAL", 2, 1)
+    assert found["g"] == ("FUNC", "GLOBAL", 1, 1)
+    assert found["table"] == ("OBJECT", "LOCAL", 16, 2)
+    assert found["plain"] == ("NOTYPE", "LOCAL", 0, 1)
+
+
+@pytest.mark.parametrize("line", [".type f", ".type f, @nonsense", ".size f", ".size f, nowhere"])
+def test_a_wrong_type_or_size_is_an_error(line: str) -> None:
+    """Rather than something else in the symbol table."""
+    with new_assembler() as assembler, pytest.raises(AsmError):
+        assembler.assemble(f"f: nop\n{line}\n", "t.s")
+
+
+def test_no_segment_can_be_written_and_run(tmp_path: Path) -> None:
+    """Code, constants and data each with rights of their own, on pages of their own; the stack cannot be run."""
+    (tmp_path / "t.s").write_text(HELLO + ".data\n.quad 1\n")
+    made = ELFFile(io.BytesIO(load_program(str(tmp_path / "t.s")).data))
+    segments = [(s["p_type"], s["p_flags"], s["p_vaddr"] % s["p_align"]) for s in made.iter_segments()]
+    assert segments == [
+        ("PT_LOAD", 4, 0), ("PT_LOAD", 5, 0), ("PT_LOAD", 4, 0), ("PT_LOAD", 6, 0), ("PT_LOAD", 6, 0),
+        ("PT_GNU_STACK", 6, 0),
+    ]  # fmt: skip
+
+
 @needs("objdump")
 def test_objdump_disassembles_what_was_written(tmp_path: Path) -> None:
     """The code section is found and named."""
@@ -139,6 +189,70 @@ def test_nasm_source_runs(tmp_path: Path) -> None:
     assert [(e.file, e.line) for e in caught.value.errors] == [("x.asm", 8)]
 
 
+@needs("as", "ld")
+def test_gas_errors_show_the_line_also_of_an_included_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`file:line: error: message` and the line; names are those that emu.asm uses."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "part.inc").write_text("nop\n    frob rbx\n")
+    (tmp_path / "src" / "x.s").write_text('.include "part.inc"\n  mov rax, [[\n')
+    with pytest.raises(AsmError) as caught:
+        load_program("src/x.s", assembler="gas")
+    assert [str(e) for e in caught.value.errors if e.file == "src/part.inc"] == [
+        "src/part.inc:2: error: no such instruction: `frob rbx'\n        frob rbx"
+    ]
+    assert {(e.file, e.line, e.source) for e in caught.value.errors} >= {("src/x.s", 2, "  mov rax, [[")}
+
+
+@needs("as", "ld")
+def test_gas_finds_the_library_and_the_entry(tmp_path: Path) -> None:
+    """`.include "lab.inc"`, `.rodata`, constants by name, and a _start that is neither global nor first."""
+    (tmp_path / "x.s").write_text(
+        '.include "lab.inc"\nnop\nhlt\n_start: print "hi"\nmov edi, [rip + n]\nexit rdi\n.rodata\nn: .long SYS_getpid\n'
+    )
+    assert run(load_program(str(tmp_path / "x.s"), assembler="gas").data, tmp_path) == (39, b"hi")
+
+
+@needs("as", "ld")
+def test_warnings_of_the_tools_are_handed_on() -> None:
+    """A line each; the program is made all the same."""
+    told: list[str] = []
+    data = external.gas("_start: nop\n.byte 300\n", "dir/x.s", warn=told.append)
+    assert data.startswith(b"\x7fELF")
+    assert told == ["dir/x.s:2: warning: value 0x12c truncated to 0x2c"]
+
+
+@needs("as", "ld")
+def test_what_gas_makes_has_lines_and_no_stack_to_run() -> None:
+    """DWARF by the name of our file, and PT_GNU_STACK without execute."""
+    made = ELFFile(io.BytesIO(external.gas("_start: nop\n", "dir/x.s")))
+    (unit,) = made.get_dwarf_info().iter_CUs()
+    assert unit.get_top_DIE().attributes["DW_AT_name"].value == b"dir/x.s"
+    assert [s["p_flags"] for s in made.iter_segments() if s["p_type"] == "PT_GNU_STACK"] == [6]
+
+
+@needs_linux
+@needs("nasm", "as", "ld")
+def test_nasm_links_the_functions_that_are_external(tmp_path: Path) -> None:
+    """The library is in GNU syntax: as assembles it, ld joins the two."""
+    text = "extern lab_exit\nsection .text\n_start: mov edi, 9\n call lab_exit\n"
+    assert run(external.nasm(text, "x.asm"), tmp_path) == (9, b"")
+
+
+@needs("nasm")
+def test_nasm_errors_name_the_file_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nasm is given the whole path, for its DWARF; included files are found beside the source."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "part.inc").write_text("frob ecx\n")
+    (tmp_path / "src" / "x.asm").write_text('%include "part.inc"\n  frob eax\n')
+    with pytest.raises(AsmError) as caught:
+        load_program("src/x.asm", assembler="nasm")
+    assert [(e.file, e.line, e.source) for e in caught.value.errors] == [
+        ("src/part.inc", 1, "frob ecx"), ("src/x.asm", 2, "  frob eax"),
+    ]  # fmt: skip
+
+
 def test_a_missing_tool_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """An EmuError with the package that has it."""
     monkeypatch.setenv("PATH", "/nonexistent")
@@ -177,7 +291,7 @@ def test_what_is_no_program_is_refused_in_one_line(tmp_path: Path) -> None:
         "missing.s": "cannot be read: No such file or directory",
         ".": "is a directory",
         "pipe.s": "is not a regular file",
-        "notes.txt": "neither an ELF file, a #! script nor source (.asm, .s, .S)",
+        "notes.txt": "neither an ELF file, a #! script nor source (.asm, .nasm, .s, .S)",
         "bad.s": "is not text: a NUL byte in the source",
     }
     for name, message in cases.items():

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from emu import disasm
-from emu.asm import Assembler, worker
+from emu.asm import Assembler, tables, worker
 from emu.asm.engine import MAX_DEATHS, Engine, Refusal, _keystone_directory  # pyright: ignore[reportPrivateUsage]
-from emu.asm.errors import SourceError
+from emu.asm.errors import AsmError, SourceError
 from emu.asm.instructions import Encoding, Key
 from emu.asm.verify import Want, explain
 from emu.errors import EmuError
@@ -147,3 +147,73 @@ def test_no_bytes_are_a_mistake() -> None:
     """Keystone reports success with nothing for some statements."""
     with pytest.raises(SourceError, match="no bytes"):
         Encoding.of(Key("nop", "nop", (), False), b"", disasm.one)
+
+
+@pytest.mark.parametrize("name", sorted(tables.FIXED))
+def test_a_fixed_encoding_is_what_its_name_says(name: str) -> None:
+    """The bytes we write ourselves decode to that mnemonic, or to a known synonym of it."""
+    data = tables.FIXED[name]
+    if name == "fsetpm":
+        data = data[1:]  # a wait stands before it
+    spelled = _SYNONYMS.get(name, name)
+    found = disasm.one(data, 0)
+    assert found is not None
+    assert (found.size, found.mnemonic) == (len(data), spelled)
+
+
+#: What Capstone calls them.
+_SYNONYMS = {
+    "pushf": "pushfq", "popf": "popfq", "pushfw": "pushf", "popfw": "popf",
+    "iret": "iretd", "iretw": "iret", "xlat": "xlatb", "retn": "ret", "lret": "retf", "retfw": "retf", "icebp": "int1",
+    "fwait": "wait", "leavew": "leave", "ud2a": "ud2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(tables.BRANCHES))
+def test_a_branch_is_what_its_name_says(name: str) -> None:
+    """Both forms decode to the mnemonic, or the preferred name of its condition, and lead where they should."""
+    for opcode, width in zip(tables.BRANCHES[name], (1, 4), strict=True):
+        if opcode:
+            data = opcode + (0x10).to_bytes(width, "little")
+            found = disasm.one(data, 0x1000)
+            assert found is not None
+            assert (found.size, found.mnemonic) == (len(data), tables.CANON.get(name, name))
+            assert found.operands[0].imm == 0x1000 + len(data) + 0x10
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("movs byte ptr [rdi], word ptr [rsi]", "the operands of movs have different sizes"),
+        ("movs [rdi], [rsi]", "the operands of movs have no size: say byte, word, dword or qword ptr"),
+        ("ins qword ptr [rdi], dx", "ins has no form for 8 bytes"),
+        ("stosb [rsi]", "stosb takes [rdi] here and nothing else"),
+        ("movsb fs:[rdi], [rsi]", "the destination of movsb is always in es"),
+        ("lgs rax, [rbx]", "lgs takes a far pointer, which is not supported"),
+        ("fxsave dword ptr [rax]", "the operand of fxsave is a structure and has no such size"),
+        ("lea rax, 5", "lea takes an address in brackets, not a number"),
+        ("mov byte ptr rax, 5", "rax has not the size that stands before it"),
+        ("vaddps ymm0, ymm1, ymm2", "AVX is not available in this machine, so vaddps cannot run"),
+        ("tzcnt eax, ebx", "BMI1 is not available in this machine, so tzcnt cannot run; use bsf, which differs for 0"),
+        ("movabs rbx, [0x1122334455667788]", "movabs with memory takes al, ax, eax or rax and a bare address"),
+    ],
+)
+def test_an_instruction_that_does_not_exist_is_refused_with_its_reason(source: str, message: str) -> None:
+    """What is wrong is said in the terms of the source, before Keystone sees anything."""
+    with Assembler(disasm.one) as assembler, pytest.raises(AsmError) as caught:
+        assembler.assemble(f"nop\n{source}\n", "t.asm")
+    assert [(m.line, m.message) for m in caught.value.errors] == [(2, message)]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("movl %rax, %rbx", "%rbx does not fit the suffix of movl"),
+        ("shrq %cl", "%cl does not fit the suffix of shrq"),
+    ],
+)
+def test_an_att_suffix_that_contradicts_a_register_is_refused(source: str, message: str) -> None:
+    """The width of an instruction is said once, or twice the same."""
+    with Assembler(disasm.one) as assembler, pytest.raises(AsmError) as caught:
+        assembler.assemble(source, "t.s", syntax="att")
+    assert [m.message for m in caught.value.errors] == [message]

@@ -214,8 +214,6 @@ bts qword ptr [rdi], 5
 bsf rax, rbx
 bsr eax, ecx
 popcnt rax, rbx
-tzcnt rax, rbx
-lzcnt eax, [rdi]
 bswap rax
 bswap r10d
 movzx eax, byte ptr [rdi]
@@ -269,9 +267,7 @@ lfence
 sfence
 clflush [rdi]
 prefetcht0 [rdi]
-rdrand rax
 endbr64
-xgetbv
 call rax
 call [rax]
 call qword ptr [rip+counter]
@@ -301,10 +297,6 @@ cmpps xmm0, xmm1, 2
 cvtsi2sd xmm0, rax
 cvttsd2si rax, xmm0
 ucomisd xmm0, [rdi]
-vaddps ymm0, ymm1, ymm2
-vmovdqu ymm0, [rdi]
-vpxor xmm1, xmm2, xmm3
-vzeroupper
 fld qword ptr [rdi]
 fild dword ptr [rdi]
 fld st(1)
@@ -315,14 +307,7 @@ fninit
 ldmxcsr [rdi]
 fxsave [rdi]
 mov ax, ds
-rdfsbase rax
-wrgsbase rcx
 crc32 eax, byte ptr [rdi]
-adcx rax, rbx
-andn rax, rbx, rcx
-bextr rax, rbx, rcx
-shlx rax, rbx, rcx
-rorx eax, ebx, 5
 in al, dx
 out 0x80, al
 xlatb
@@ -452,7 +437,6 @@ cvtsi2sdq %rax, %xmm0
 cvtsi2sdl (%rdi), %xmm0
 cvttsd2si %xmm0, %rax
 cvttsd2siq (%rdi), %rax
-vaddps %ymm2, %ymm1, %ymm0
 fldl (%rdi)
 flds (%rdi)
 fstpt (%rdi)

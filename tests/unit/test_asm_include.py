@@ -108,6 +108,7 @@ def test_mistakes_name_their_file_and_line(folder: Folder) -> None:
     folder.write("b.inc", "nop\nx: .byte 300\nmov rax, nowhere\n")
     folder.write("c.inc", "c: nop\n")
     assert folder.mistakes('frob\n.include "a.inc"\n.include "a.inc"\n .frob\n') == [
+        "dir/main.asm:1:1 unknown instruction frob",
         "dir/main.asm:4:2 unknown directive .frob",
         "dir/a.inc:2:13 a value expected",
     ]
@@ -122,7 +123,11 @@ def test_mistakes_name_their_file_and_line(folder: Folder) -> None:
     ]
     with pytest.raises(AsmError) as caught:
         folder.assemble('.include "a.inc"\n')
-    assert str(caught.value).splitlines()[1:] == ["      mov rax, [", "                ^"]
+    assert str(caught.value).splitlines()[1:] == [
+        "      mov rax, [",
+        "                ^",
+        "dir/main.asm:1: included here",
+    ]
 
 
 def test_lines_and_listing_name_their_file(folder: Folder) -> None:
@@ -133,12 +138,15 @@ def test_lines_and_listing_name_their_file(folder: Folder) -> None:
     assert image.lines[3].file == "userland/include/sfork.inc"
     assert image.includes["dir/a.inc"] == "# one\nret  # here\n"
     rows = listing(image).splitlines()
-    assert rows[:6] == [
+    assert rows[:9] == [
         "  401000  90                           1  nop",
+        '                                       2  .include "a.inc"',
         "dir/a.inc:",
+        "                                       1  # one",
         "  401001  c3                           2  ret  # here",
         "dir/main.asm:",
         "  401002  c9                           3  leave",
+        '                                       4  .include "sfork.inc"',
         "userland/include/sfork.inc:",
     ]
 
@@ -161,7 +169,7 @@ def test_syntax_goes_in_and_comes_out(folder: Folder) -> None:
         "b8 01 00 00 00 90 b8 02 00 00 00 b8 03 00 00 00 b8 04 00 00 00"
     )
     folder.write("open.inc", "nop\n/* never")
-    assert folder.mistakes('.include "open.inc"\nnop\n') == ["dir/open.inc:2:0 comment /* never ends"]
+    assert folder.mistakes('.include "open.inc"\nnop\n') == ["dir/open.inc:2:1 comment /* never ends"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ put:
 take:
     mov eax, SYS_read
 move:
-    lea rsi, [rip + byte]
+    lea rsi, [rip + moved]
     mov rdx, 1
     syscall
     cmp rax, 1
@@ -49,5 +49,5 @@ move:
 .bss
 there: .zero 8
 back: .zero 8
-byte: .zero 8
+moved: .zero 8
 .text

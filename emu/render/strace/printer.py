@@ -19,17 +19,28 @@ from mini_kernel.uapi.signal import SIG_DFL
 from mini_kernel.x86 import U64
 
 _COLUMN: Final = 40  # where the results stand, strace's -a
+_SYSCALL_LENGTH: Final = 2  # bytes of the instruction, which is behind the program when the kernel runs
 
 
 class Strace:
     """An observer (mini_kernel.observe.Observer) that writes strace lines through `write`.
 
+    With `where`, a row ` > loop+0x4 at prog.asm:12` follows each call that has ended and each signal: where the program
+    called, or was. It is given a task and how many bytes before its instruction pointer the place is ("": unknown).
+
     Invariant: `_line` is the unfinished last line, begun by task `_owner`; its first `_shown` characters are written.
     """
 
-    def __init__(self, write: Callable[[str], object], selection: Selection | None = None) -> None:
+    def __init__(
+        self,
+        write: Callable[[str], object],
+        selection: Selection | None = None,
+        where: Callable[[Task, int], str] | None = None,
+    ) -> None:
         self._write = write
         self._selection = selection or Selection()
+        self._where = where
+        self._callers: dict[int, str] = {}  # where the unfinished calls come from, by tid
         self._tasks: set[int] = set()
         self._calls: dict[int, Call] = {}  # begun and not yet ended, by tid
         self._cut_short: set[int] = set()  # tids whose call was ended by a signal's line
@@ -64,6 +75,10 @@ class Strace:
         self._begin(task, text)
         self._end("")
 
+    def _place(self, place: str) -> None:
+        if place:
+            self._write(f" > {place}\n")
+
     def close(self) -> None:
         """The run is over: end a line that is still open."""
         self._interrupt()
@@ -85,6 +100,8 @@ class Strace:
         if call.name not in self._selection:
             return
         self._calls[task.tid] = call
+        if self._where is not None:
+            self._callers[task.tid] = self._where(task, _SYSCALL_LENGTH)
         kind = signatures.signature(call.name, len(arguments))
         text = ", ".join(signatures.render(call, kind.early))
         self._begin(task, f"{call.name}({text}{', ' if text and kind.late else ''}")
@@ -120,6 +137,7 @@ class Strace:
         text = self._line + ", ".join(late) + ")"
         self._line = text
         self._end(_with_result(text, outcome)[len(text) :])
+        self._place(self._callers.pop(call.task.tid, ""))
 
     def _without_comma(self) -> str:
         """The open line for a call whose late arguments are all left out."""
@@ -136,6 +154,8 @@ class Strace:
         name = signal_names.get(info.signo, str(info.signo))
         details = signal_info(info.signo, info.code, info.pid, info.uid, info.address, info.value, info.value)
         self._message(task, f"--- {name} {details} ---")
+        if self._where is not None:
+            self._place(self._where(task, 0))
         if task.process.action(info.signo).handler == SIG_DFL and default_action(info.signo) == "stop":
             self._message(task, f"--- stopped by {name} ---")
 

@@ -6,12 +6,14 @@ from typing import Final
 from mini_kernel.fs.file import File
 from mini_kernel.fs.proc.node import shown_path
 from mini_kernel.fs.proc.status import is_shared_memory
-from mini_kernel.fs.proc.usage import Usage, usage_of
+from mini_kernel.fs.proc.usage import Usage, hugetlb_usage_of, usage_of
 from mini_kernel.fs.proc.views import Subject
 from mini_kernel.mm import vma as v
+from mini_kernel.mm.huge import is_eligible
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.vma import Vma
 from mini_kernel.uapi.structs import Stat
+from mini_kernel.x86 import PAGE_SIZE, PMD_SIZE
 
 _NAME_COLUMN: Final = 72
 _DEVICE: Final = Stat(0, 0).dev  # every file's
@@ -21,7 +23,8 @@ _MNEMONICS: Final = (
     (v.VM_READ, "rd"), (v.VM_WRITE, "wr"), (v.VM_EXEC, "ex"), (v.VM_SHARED, "sh"), (v.VM_MAYREAD, "mr"),
     (v.VM_MAYWRITE, "mw"), (v.VM_MAYEXEC, "me"), (v.VM_MAYSHARE, "ms"), (v.VM_GROWSDOWN, "gd"), (v.VM_LOCKED, "lo"),
     (v.VM_DONTCOPY, "dc"), (v.VM_DONTEXPAND, "de"), (v.VM_LOCKONFAULT, "lf"), (v.VM_NORESERVE, "nr"),
-    (v.VM_WIPEONFORK, "wf"), (_SOFT_DIRTY, "sd"), (v.VM_SFORK, "sk"),
+    (v.VM_HUGETLB, "ht"), (v.VM_WIPEONFORK, "wf"), (_SOFT_DIRTY, "sd"), (v.VM_HUGEPAGE, "hg"),
+    (v.VM_NOHUGEPAGE, "nh"), (v.VM_SFORK, "sk"),
 )  # fmt: skip
 
 
@@ -69,14 +72,17 @@ def _usage_lines(usage: Usage, rollup: bool) -> str:
         *((name, share >> 12) for name, share in parts),
         ("Shared_Clean", usage.shared_clean), ("Shared_Dirty", usage.shared_dirty),
         ("Private_Clean", usage.private_clean), ("Private_Dirty", usage.private_dirty),
-        ("Referenced", usage.referenced), ("Anonymous", usage.anonymous), ("LazyFree", 0), ("AnonHugePages", 0),
-        ("ShmemPmdMapped", 0), ("FilePmdMapped", 0), ("Shared_Hugetlb", 0), ("Private_Hugetlb", 0), ("Swap", 0),
+        ("Referenced", usage.referenced), ("Anonymous", usage.anonymous), ("LazyFree", 0),
+        ("AnonHugePages", usage.anon_huge), ("ShmemPmdMapped", 0), ("FilePmdMapped", 0),
+        ("Shared_Hugetlb", usage.shared_hugetlb), ("Private_Hugetlb", usage.private_hugetlb), ("Swap", 0),
         ("SwapPss", 0), ("Locked", usage.pss_locked >> 12),
     )  # fmt: skip
     return "".join(_size(name, size) for name, size in sizes)
 
 
 def _area_usage(mm: Mm, vma: Vma) -> Usage:
+    if vma.flags & v.VM_HUGETLB:
+        return hugetlb_usage_of(mm, vma.start, vma.end)
     usage = usage_of(mm, vma.start, vma.end)
     if vma.flags & v.VM_LOCKED:
         usage.pss_locked = usage.pss
@@ -88,12 +94,13 @@ def _area_usage(mm: Mm, vma: Vma) -> Usage:
 def _area(mm: Mm, vma: Vma) -> bytes:
     held = vma.flags | (0 if vma.soft_clean else _SOFT_DIRTY)
     flags = "".join(f"{mnemonic} " for bit, mnemonic in _MNEMONICS if held & bit)
+    page_size = PMD_SIZE if vma.flags & v.VM_HUGETLB else PAGE_SIZE
     text = (
         _size("Size", vma.end - vma.start)
-        + _size("KernelPageSize", 4096)
-        + _size("MMUPageSize", 4096)
+        + _size("KernelPageSize", page_size)
+        + _size("MMUPageSize", page_size)
         + _usage_lines(_area_usage(mm, vma), rollup=False)
-        + f"{'THPeligible:':<16}{0:8d}\nVmFlags: {flags}\n"
+        + f"{'THPeligible:':<16}{is_eligible(mm, vma):8d}\nVmFlags: {flags}\n"
     )
     return _header(vma) + text.encode()
 

@@ -10,9 +10,9 @@ from mini_kernel.fs.proc.node import SubjectFile, copy_out, place
 from mini_kernel.fs.proc.usage import sharers
 from mini_kernel.mm.frame import K_CACHE, FrameAllocator
 from mini_kernel.mm.mm import Mm
-from mini_kernel.mm.walk import Entries, frames_of, mapped
+from mini_kernel.mm.walk import Entries, frames_of, mapped, small_entries
 from mini_kernel.uapi.errno import EINVAL, ESRCH
-from mini_kernel.x86 import PAGE_SHIFT, PTE_SOFT_DIRTY, TASK_SIZE
+from mini_kernel.x86 import PAGE_SHIFT, PMD_SIZE, PTE_SOFT_DIRTY, TASK_SIZE
 
 if TYPE_CHECKING:
     from mini_kernel.fs.path import Caller
@@ -88,6 +88,11 @@ def read_entries(mm: Mm, first: int, pages: int, numbers: bool = True) -> Entrie
         row = mm.frames.ram.tables[r.table, r.first : r.last]
         at = ((r.base - start) >> PAGE_SHIFT) + r.first
         out[at : at + len(row)] = _translate(mm.frames, row, mm.frames.counts[r.table], numbers)
+    for base, leaf in mm.pt.leaves_over(start, end):
+        lo, hi = max(start, base), min(end, base + PMD_SIZE)
+        row = small_entries(leaf)[(lo - base) >> PAGE_SHIFT : (hi - base) >> PAGE_SHIFT]
+        shared = mm.frames.counts[mm.pt.pmd_slot(base) >> 9]
+        out[(lo - start) >> PAGE_SHIFT : (hi - start) >> PAGE_SHIFT] = _translate(mm.frames, row, shared, numbers)
     for vma in mm.overlapping(start, end):
         if not vma.soft_clean:
             part = slice(max(0, (vma.start - start) >> PAGE_SHIFT), (min(end, vma.end) - start) >> PAGE_SHIFT)

@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 from mini_kernel.clock import NS_PER_BLOCK
 from mini_kernel.fs.file import File
-from mini_kernel.fs.proc.usage import owned_pages
+from mini_kernel.fs.proc.usage import hugetlb_pages, owned_pages
 from mini_kernel.fs.proc.views import ProcessView, Signal, Subject, TaskView
 from mini_kernel.ledger import Ledger
-from mini_kernel.mm.mm import STACK_TOP, Mm
+from mini_kernel.mm.mm import STACK_TOP, THP_NEVER, Mm
 from mini_kernel.mm.vma import VM_EXEC, VM_GROWSDOWN, VM_WRITE, Vma
 from mini_kernel.uapi.resource import RLIM_INFINITY, RLIMIT_SIGPENDING
 from mini_kernel.uapi.signal import SIG_DFL, SIG_IGN
@@ -65,17 +65,24 @@ def sizes_of(mm: Mm, exe_path: bytes) -> Sizes:
     code = [v for v in mm.vmas if v.flags & (VM_EXEC | VM_WRITE | VM_GROWSDOWN) == VM_EXEC]
     text = sum(v.pages for v in code if file_path(v) == exe_path)
     shmem = sum(owned_pages(mm, v.start, v.end) for v in mm.vmas if is_shared_memory(v))
+    huge = hugetlb_pages(mm)
     return Sizes(
         mm.total_pages(),
         mm.locked_pages(),
-        mm.rss_anon,
-        mm.rss_file - shmem,
+        mm.rss_anon - huge.own_anon,
+        mm.rss_file - huge.own_file - shmem,
         shmem,
         mm.data_pages(),
         sum(v.pages for v in mm.vmas if v.flags & VM_GROWSDOWN),
         text,
         sum(v.pages for v in code) - text,
     )
+
+
+def resident_pages(mm: Mm) -> int:
+    """VmRSS, in pages."""
+    huge = hugetlb_pages(mm)
+    return mm.rss - huge.own_anon - huge.own_file
 
 
 def file_path(vma: Vma) -> bytes:
@@ -94,7 +101,7 @@ def _memory_lines(mm: Mm, exe_path: bytes) -> Iterable[str]:
         ("VmSize", sizes.total), ("VmLck", sizes.locked), ("VmRSS", sizes.resident), ("RssAnon", sizes.anon),
         ("RssFile", sizes.file), ("RssShmem", sizes.shmem), ("VmData", sizes.data), ("VmStk", sizes.stack),
         ("VmExe", sizes.text), ("VmLib", sizes.library), ("VmPTE", mm.pt.tables - 1), ("VmSwap", 0),
-        ("HugetlbPages", 0),
+        ("HugetlbPages", hugetlb_pages(mm).mapped),
     ):  # fmt: skip
         yield f"{name}:\t{pages << 2:8d} kB"
 
@@ -109,7 +116,7 @@ def status(subject: Subject) -> bytes:
     task = subject.task
     if task is not None and task.user_mm is not None:
         lines += _memory_lines(task.user_mm, task.exe_path)
-        lines += ["CoreDumping:\t0", "THP_enabled:\t0"]
+        lines += ["CoreDumping:\t0", f"THP_enabled:\t{task.user_mm.thp != THP_NEVER:d}"]
     lines += _signal_lines(subject)
     lines += _rights_lines(task)
     lines += ["Cpus_allowed:\t1", "Cpus_allowed_list:\t0", "Mems_allowed:\t1", "Mems_allowed_list:\t0", ""]
@@ -208,7 +215,7 @@ def stat(subject: Subject) -> bytes:
     """/proc/PID/stat: 52 fields, proc_pid_stat(5). What is not kept (start time, code addresses) is 0."""
     subject.system.sched.credit()
     process, mm = subject.process, subject.mm
-    total, resident = (mm.total_pages() << PAGE_SHIFT, mm.rss) if mm else (0, 0)
+    total, resident = (mm.total_pages() << PAGE_SHIFT, resident_pages(mm)) if mm else (0, 0)
     pending, _shared, blocked, ignored, caught = signal_masks(subject)
     arguments, environment = (mm.arguments, mm.environment) if mm else ((0, 0), (0, 0))
     numbers = [
