@@ -1,24 +1,36 @@
 """The real memory core under observation: a CPU with the worst TLB, and a comparison of everything with the model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from fakes import FakeCpu, FakeRam
-from mm_helpers import PAGE, FakeFile, caches_of, mapping_of
-from mm_space import GUARD_PAGES, HEAP, RIGHT, Page, Space, Store
+from mm_helpers import PAGE, FakeFile, caches_of
+from mm_space import GUARD_PAGES, HEAP, Page, Space, Store
+from mm_view import EXEC, READ, WRITE, Leaf, View
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm import fault, uaccess
+from mini_kernel.mm import fault
 from mini_kernel.mm.check import check
-from mini_kernel.mm.frame import FrameAllocator
-from mini_kernel.mm.mm import Mm
-from mini_kernel.mm.vma import VM_ACCESS, VM_GROWSDOWN, VM_LOCKED, VM_LOCKONFAULT, VM_SHARED, VM_WRITE
-from mini_kernel.uapi.errno import EFAULT
+from mini_kernel.mm.frame import K_CACHE, FrameAllocator
+from mini_kernel.mm.mm import THP_NEVER, Mm
+from mini_kernel.mm.vma import (
+    VM_ACCESS,
+    VM_GROWSDOWN,
+    VM_LOCKED,
+    VM_LOCKONFAULT,
+    VM_SFORK,
+    VM_SHARED,
+    VM_WRITE,
+)
+from mini_kernel.mm.zone import GROUP
 from mini_kernel.uapi.signal import BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV
+from mini_kernel.x86 import PTE_A, PTE_D, PTE_SOFT_DIRTY, PTE_W
 
 LOCK_LIMIT = 2048  # pages, the default RLIMIT_MEMLOCK
 STACK_LIMIT = 2048
 ERROR_CODE = {"r": 4, "w": 6, "x": 20}
+NEEDED = {"r": READ, "w": WRITE, "x": EXEC}
 
 
 class ModelCpu(FakeCpu):
@@ -32,7 +44,7 @@ class ModelCpu(FakeCpu):
 
 
 class ModelFrames(FrameAllocator):
-    """An allocator that notices a frame being freed while the TLB still maps it (R8)."""
+    """An allocator that notices a frame or a table being freed while the TLB can still get there (R8)."""
 
     world: "Harness | None" = None
 
@@ -41,13 +53,17 @@ class ModelFrames(FrameAllocator):
         super()._release(pfn)
 
     def _release_many(self, pfns: Any) -> None:
-        self._no_translation(pfns.tolist())
+        self._no_translation(pfns)
         super()._release_many(pfns)
 
-    def _no_translation(self, pfns: Iterable[int]) -> None:
+    def _release_groups(self, firsts: Any) -> None:
+        self._no_translation((firsts[:, None] + np.arange(GROUP)).reshape(-1))
+        super()._release_groups(firsts)
+
+    def _no_translation(self, pfns: Any) -> None:
         if self.world is not None:
-            stale = self.world.tlb_frames & set(pfns)
-            assert not stale, f"frames {stale} freed before the TLB was flushed"
+            stale = self.world.reachable[pfns]
+            assert not stale.any(), f"frames {np.asarray(pfns)[stale]} freed before the TLB was flushed"
 
 
 class Harness:
@@ -58,10 +74,13 @@ class Harness:
         cpu.world = self
         self.cpu = cpu
         self.spaces: list[Space] = []
-        self.tlb: dict[int, dict[int, tuple[int, str]]] = {}
-        self.tlb_frames: set[int] = set()
         self.frames = ModelFrames(FakeRam(mib << 20), cpu, reserved=1)
         self.frames.poison = True
+        self.tlb: dict[int, View] = {}
+        self.reachable = np.zeros(self.frames.total, np.bool_)  # frames that the TLB knows
+        self.seen: dict[int, View] = {}  # the tables when they were last verified
+        self.remapped = False  # since then pages may have left the tables and come back
+        self.pins: list[tuple[int, list[int]]] = []  # (frame, the cells it holds)
         self.boot = self.frames.in_use
         self.files = [FakeFile(self.frames, 6, f"/f{i}") for i in range(files)]
         self.stores = [Store(6) for _ in range(files)]
@@ -85,6 +104,7 @@ class Harness:
         return result
 
     def _forget(self, s: Space, first: int, last: int) -> None:
+        s.cut(first, last)
         for n in range(first, last):
             s.pages.pop(n, None)
 
@@ -109,13 +129,22 @@ class Harness:
 
     def _access_page(self, page: Page, kind: str) -> tuple[int, int] | None:
         """What a mapped page answers: None, or (signal, code). A write gives a private page its own copy."""
-        if not page.flags & RIGHT[kind]:
+        if not page.flags & (VM_ACCESS if kind == "r" else NEEDED[kind]):
             return SIGSEGV, SEGV_ACCERR
         if page.store is not None and page.private is None and page.index >= page.store.pages():
             return SIGBUS, BUS_ADRERR
+        if page.flags & VM_SFORK and not page.mapped:
+            self._install(page)
         if kind == "w" and not page.flags & VM_SHARED and page.private is None:
             page.private = list(page.content())
         return None
+
+    def _install(self, page: Page) -> None:
+        """The first touch of a region's page brings it to all who map it (S10)."""
+        for s in self.spaces:
+            for other in s.pages.values():
+                if other.store is page.store and other.index == page.index:
+                    other.mapped = True
 
     def _access(self, s: Space, n: int, kind: str) -> tuple[int, int] | None:
         page = s.pages.get(n) or self._grow_stack(s, n)
@@ -136,99 +165,140 @@ class Harness:
 
     def touch(self, s: Space, n: int, kind: str, value: int = 0) -> None:
         """An access by user code: through the tables if they allow it, else by a fault with the right code."""
-        error = ERROR_CODE[kind] | (1 if n * PAGE in mapping_of(s.mm) else 0)
+        leaf = Leaf(s.mm, n)
+        classes = self._fault_classes(s, n, kind, leaf)
         expected = self._access(s, n, kind)
-        try:
-            if not self._allowed(s, n, kind):
-                fault.handle(s.mm, n * PAGE + 8, error)
-            outcome = None
-        except fault.BadAccess as bad:
-            outcome = (bad.signal, bad.code)
+        outcome = None
+        if not leaf.rights & NEEDED[kind]:
+            try:
+                found = fault.handle(s.mm, n * PAGE + 8, ERROR_CODE[kind] | (leaf.pte & 1))
+                assert found in classes, f"the fault at page {n:#x} was a {found}, the model says {classes}"
+            except fault.BadAccess as bad:
+                outcome = (bad.signal, bad.code)
         assert outcome == expected, f"{kind} of page {n:#x} gave {outcome}, the model says {expected}"
         if expected is None:
-            assert self._allowed(s, n, kind), f"the fault did not make page {n:#x} fit for {kind}"
-            if kind == "w":
-                pfn = mapping_of(s.mm)[n * PAGE][0]
-                self.frames.ram.data[pfn * PAGE] = value
-                s.pages[n].put(0, value)
+            self._complete(s, n, kind, value)
 
-    def _allowed(self, s: Space, n: int, kind: str) -> bool:
-        found = mapping_of(s.mm).get(n * PAGE)
-        return found is not None and kind in found[1]
+    def _complete(self, s: Space, n: int, kind: str, value: int) -> None:
+        """What the CPU does when nothing is in the way: it sets A and D, and stores."""
+        leaf = Leaf(s.mm, n)
+        assert leaf.rights & NEEDED[kind], f"the fault did not make page {n:#x} fit for {kind}"
+        self.frames.ram.words[leaf.slot] = leaf.pte | PTE_A | (PTE_D if kind == "w" else 0)
+        if kind == "w":
+            self.frames.ram.data[leaf.pfn * PAGE] = value
+            s.pages[n].put(0, value)
 
-    def write(self, s: Space, n: int, count: int, value: int) -> None:
-        """A kernel write from the last byte of page n to the first byte of page n + count."""
-        errno = 0
-        for k in range(n, n + count + 1):
-            if self._access(s, k, "w"):
-                errno = EFAULT
-                break
-            for cell in (0, 1):
-                if (k, cell) != (n, 0) and (k, cell) != (n + count, 1):
-                    s.pages[k].put(cell, value)
-        data = bytes([value]) * ((count - 1) * PAGE + 2)
-        self.expect(errno, uaccess.write, s.mm, n * PAGE + PAGE - 1, data)
-
-    def read(self, s: Space, n: int, count: int) -> None:
-        """A kernel read of `count` whole pages."""
-        errno = next((EFAULT for k in range(n, n + count) if self._access(s, k, "r")), 0)
-        data = self.expect(errno, uaccess.read, s.mm, n * PAGE, count * PAGE)
-        if not errno:
-            wanted = [s.pages[n + i].content() for i in range(count)]
-            assert [[data[i * PAGE], data[i * PAGE + PAGE - 1]] for i in range(count)] == wanted
+    def _fault_classes(self, s: Space, n: int, kind: str, leaf: Leaf) -> set[str]:
+        """What a fault there can turn out to be. A claimed PTE table outranks what is done to the page (F83)."""
+        page, counts = s.pages.get(n), self.frames.counts
+        store = page.store if page else None
+        if s.mm.pt.has_leaves or s.mm.thp != THP_NEVER:
+            return set(fault.FAULT_CLASSES)  # claims of PMD tables and splits come on top
+        tables = {"table_break", "table_reuse"} if store is not None else set[str]()  # of peers in the same space
+        if leaf.pmd and not leaf.pmd & PTE_W:
+            return tables | {"table_break" if counts[leaf.table] > 1 else "table_reuse"}
+        if not leaf.pte:
+            if store is None:
+                return {"demand_zero" if kind == "w" else "zero_page"}
+            return tables | {"sfork_install" if page is not None and page.flags & VM_SFORK else "file"}
+        if page is not None and page.flags & VM_SHARED:
+            return tables | {"shared_write"}
+        pfn = leaf.pfn
+        own = counts[pfn] - self.frames.pins.get(pfn, 0) == 1 and not self.frames.kinds[pfn] & K_CACHE
+        return {"cow_reuse" if own and pfn != self.frames.zero_page else "cow_copy"}
 
     # -- checking -------------------------------------------------------------------------------------
 
     def fill_tlb(self) -> None:
-        self.tlb = {id(s.mm): mapping_of(s.mm) for s in self.spaces}
-        self._note_tlb_frames()
+        self._fill_tlb({id(s.mm): View.now(s.mm, self.tlb.get(id(s.mm))) for s in self.spaces})
 
-    def _note_tlb_frames(self) -> None:
-        zero = {self.frames.zero_page}
-        self.tlb_frames = {pfn for tlb in self.tlb.values() for pfn, rights in tlb.values() if rights != "-"} - zero
+    def _fill_tlb(self, views: dict[int, View]) -> None:
+        self.tlb = views
+        self.reachable[:] = False
+        for view in views.values():
+            self.reachable[view.frames()] = True
+        self.reachable[self.frames.zero_page] = False
 
     def verify(self) -> None:
         """Everything that must hold between two operations."""
-        mms = [s.mm for s in self.spaces]
-        caches = {id(c): c for c in [*caches_of(*mms), *(f.cache for f in self.files)]} if mms else {}
-        check(self.frames, mms, caches.values() if mms else [f.cache for f in self.files])
+        self.check_invariants()
+        views = {id(s.mm): View.now(s.mm, self.tlb.get(id(s.mm))) for s in self.spaces}
         for s in self.spaces:
+            now = views[id(s.mm)]
             assert s.mm.brk == s.brk
             self._verify_areas(s)
-            now = mapping_of(s.mm)
             self._verify_pages(s, now)
-            self._verify_tlb(s, now)
+            self._verify_bits(s, now)
+            if id(s.mm) in self.tlb:
+                assert not (wrong := self.tlb[id(s.mm)].lost(now)), f"not flushed: {wrong}"
         for store, file in zip(self.stores, self.files, strict=True):
             assert file.cache.size == store.size
-        self.fill_tlb()
+        for pfn, cells in self.pins:
+            assert self.contents([pfn]) == [tuple(cells)], f"pinned frame {pfn:#x} shows other bytes than {cells}"
+        self._fill_tlb(views)
+        self.seen, self.remapped = views, False
+
+    def check_invariants(self) -> None:
+        """I1-I8, from nothing."""
+        mms = [s.mm for s in self.spaces]
+        caches = {id(c): c for c in [*caches_of(*mms), *(f.cache for f in self.files)]}
+        check(self.frames, mms, caches.values())
 
     def _verify_areas(self, s: Space) -> None:
-        wanted = [
-            (a * PAGE, b * PAGE, p.flags, self.real_of[id(p.store)] if p.store else None, p.index if p.store else 0)
-            for a, b, p in s.areas()
-        ]
+        if s.changed:
+            s.wanted = [
+                (a * PAGE, b * PAGE, p.flags, self.real_of[id(p.store)] if p.store else None, p.index if p.store else 0)
+                for a, b, p in s.areas()
+            ]
+            s.changed = False
         found = [(v.start, v.end, v.flags, v.file, v.pgoff) for v in s.mm.vmas]
-        assert found == wanted
+        assert found == s.wanted, [pair for pair in zip(found, s.wanted, strict=False) if pair[0] != pair[1]][:1]
+        assert min(s.mm.rss_anon, s.mm.rss_file) >= 0
+        assert s.mm.rss <= len(s.pages)  # F82
 
-    def _verify_pages(self, s: Space, now: dict[int, tuple[int, str]]) -> None:
+    def contents(self, pfns: Any) -> list[tuple[int, int]]:
+        """The two cells of each of these frames."""
+        pages = self.frames.ram.pages
+        return list(zip(pages[pfns, 0].tolist(), pages[pfns, PAGE - 1].tolist(), strict=True))
+
+    def _verify_pages(self, s: Space, now: View) -> None:
         """The tables never show other bytes or grant more than the model, and have all that was written."""
-        data = self.frames.ram.data
-        for va, (pfn, rights) in now.items():
-            page = s.pages[va // PAGE]
-            granted = {r for r in "rwx" if page.flags & RIGHT[r]} | {"-"}
-            assert set(rights) <= granted, f"{va:#x} is {rights}"
+        shown = self.contents(now.pfn)
+        present = now.page.tolist()
+        for n, rights, seen in zip(present, now.rights.tolist(), shown, strict=True):
+            page = s.pages[n]
+            granted = page.flags & VM_ACCESS
+            assert not rights & ~(granted | (READ if granted else 0)), f"page {n:#x} has rights {rights}"
             own = page.private is not None or page.flags & VM_SHARED or page.store is None
-            assert own or "w" not in rights, f"{va:#x} writes into the file"
-            seen = [data[pfn * PAGE], data[pfn * PAGE + PAGE - 1]]
-            assert seen == page.content(), f"{va:#x} shows {seen}, the model {page.content()}"
+            assert own or not rights & WRITE, f"page {n:#x} writes into the file"
+            content = page.content()
+            assert seen == (content[0], content[1]), f"page {n:#x} shows {seen}, the model {content}"
+        mapped = set(present)
         for n, page in s.pages.items():
-            if page.private is not None and page.private != [0, 0]:
-                assert n * PAGE in now, f"the copy of page {n:#x} is lost"
+            if page.private is not None and n not in mapped and page.private != [0, 0]:
+                raise AssertionError(f"the copy of page {n:#x} is lost")
+            if page.flags & VM_SFORK:
+                assert page.mapped == (n in mapped), f"page {n:#x} of a region is {'not ' * page.mapped}mapped"
 
-    def _verify_tlb(self, s: Space, now: dict[int, tuple[int, str]]) -> None:
-        """I9: what the worst TLB has cached since the last flush is still true."""
-        for va, (pfn, rights) in self.tlb.get(id(s.mm), {}).items():
-            if rights != "-":
-                frame, allowed = now.get(va, (0, ""))
-                assert frame == pfn, f"the TLB maps {va:#x} to {pfn:#x}, the tables to {frame:#x}"
-                assert set(rights) <= set(allowed), f"the TLB grants {rights} at {va:#x}, the tables {allowed}"
+    def _verify_bits(self, s: Space, now: View) -> None:
+        """Dirty bits of shared pages stay; a region's pages wait for no fault; soft-dirty is what was written."""
+        before = self.seen.get(id(s.mm))
+        if before is not None and before is not now and not self.remapped:
+            cached = self.frames.kind & K_CACHE != 0
+            assert not (n := before.cleaned(now, cached)), f"page {n:#x} is not dirty any more"
+        vmas = [v for v in s.mm.vmas if v.flags & VM_SFORK or v.soft_clean]
+        for vma in vmas:
+            lo, hi = np.searchsorted(now.page, [vma.start // PAGE, vma.end // PAGE])
+            for n, entry, rights in zip(
+                now.page[lo:hi].tolist(), now.entry[lo:hi].tolist(), now.rights[lo:hi].tolist(), strict=True
+            ):
+                page = s.pages[n]
+                if not vma.soft_clean:
+                    if s.noting:
+                        continue
+                    assert bool(entry & PTE_W) == bool(page.flags & VM_WRITE), f"page {n:#x} of a region would fault"
+                    continue
+                noted = entry & PTE_SOFT_DIRTY
+                assert noted or not rights & WRITE, f"a write to page {n:#x} would not be noted"
+                own = page.private is not None or page.flags & VM_SFORK
+                assert noted or not (page.written and own), f"the write to page {n:#x} is forgotten"

@@ -11,17 +11,22 @@ from mm_harness import LOCK_LIMIT, Harness
 from mm_helpers import PAGE
 from mm_space import HEAP, LOCK, Page, Space, Store
 
-from mini_kernel.mm import advise, fork, mmap, odf, protect, remap, teardown
-from mini_kernel.mm.check import check
+from mini_kernel.mm import advise, mmap, protect, remap
 from mini_kernel.mm.vma import (
     VM_ACCESS,
     VM_DONTCOPY,
     VM_GROWSDOWN,
+    VM_HUGEPAGE,
     VM_LOCKED,
     VM_MAY,
+    VM_MAYREAD,
     VM_MAYSHARE,
+    VM_MAYWRITE,
+    VM_NOHUGEPAGE,
     VM_NORESERVE,
     VM_READ,
+    VM_SFORK,
+    VM_SFORK_KEEP,
     VM_SHARED,
     VM_WIPEONFORK,
     VM_WRITE,
@@ -29,29 +34,36 @@ from mini_kernel.mm.vma import (
 from mini_kernel.uapi import mman
 from mini_kernel.uapi.errno import EACCES, EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM
 
-
-POLICIES = {"classic": fork.fork_mm, "odf": odf.odfork_mm}
+#: Advice that changes what an area is, and so splits it.
+FLAGS_OF = {
+    mman.MADV_DONTFORK: (VM_DONTCOPY, 0),
+    mman.MADV_DOFORK: (0, VM_DONTCOPY),
+    mman.MADV_WIPEONFORK: (VM_WIPEONFORK, 0),
+    mman.MADV_KEEPONFORK: (0, VM_WIPEONFORK),
+    mman.MADV_HUGEPAGE: (VM_HUGEPAGE, VM_NOHUGEPAGE),
+    mman.MADV_NOHUGEPAGE: (VM_NOHUGEPAGE, VM_HUGEPAGE),
+    mman.MADV_KEEPONEXEC: (VM_SFORK_KEEP, 0),
+    mman.MADV_DROPONEXEC: (0, VM_SFORK_KEEP),
+}
 
 
 class World(Harness):
     """One method per operation: the model says what must come out, then the real one runs."""
 
+    newest: object = None  # the piece of the region that the last mmap made, if it did
+
     # -- mmap, munmap, brk ----------------------------------------------------------------------------
 
     def mmap(self, s: Space, at: int, n: int, prot: int, flags: int, file: int | None = None, offset: int = 0) -> None:
+        self.newest = None
         if self.frames.available() < 6000:
             n = min(n, 4)
         fixed = flags & (mman.MAP_FIXED | mman.MAP_FIXED_NOREPLACE)
-        shared = flags & mman.MAP_TYPE == mman.MAP_SHARED
-        vm = prot | VM_MAY | s.lock_future
-        vm |= VM_SHARED | VM_MAYSHARE if shared else 0
-        vm |= VM_GROWSDOWN if flags & mman.MAP_GROWSDOWN else 0
-        vm |= VM_LOCKED if flags & mman.MAP_LOCKED else 0
-        vm |= VM_NORESERVE if flags & mman.MAP_NORESERVE else 0
+        vm = self._flags(s, prot, flags)
         errno = 0
         if flags & mman.MAP_FIXED_NOREPLACE and any(p in s.pages for p in range(at, at + n)):
             errno = EEXIST
-        elif vm & VM_GROWSDOWN and (shared or file is not None):
+        elif (flags & mman.MAP_GROWSDOWN and (vm & VM_SHARED or file is not None)) or (vm & VM_SFORK and prot & 4):
             errno = EINVAL
         elif vm & VM_LOCKED and s.locked() + n > LOCK_LIMIT:
             errno = EAGAIN
@@ -63,17 +75,37 @@ class World(Harness):
         at = at if fixed or (at and s.is_free(at, at + n)) else s.highest_gap(n)
         assert address == at * PAGE, f"mmap placed it at {address:#x}, the model at {at * PAGE:#x}"
         store = None if file is None else self.stores[file]
-        if store is None and shared:
-            store = Store(n)
-            self.keep.append(store)
-            area = s.mm.find(address)
-            assert area is not None
-            self.real_of[id(store)] = area.file
+        if store is None and vm & VM_SHARED:
+            store = self._new_store(s, address, n)
             offset = 0
+        self.remapped = True
+        self._forget(s, at, at + n)
+        piece = self.newest = object() if vm & VM_SFORK else None
         for i in range(n):
-            s.pages[at + i] = Page(vm, store, offset + i)
+            page = s.pages[at + i] = Page(vm, store, offset + i)
+            page.piece, page.mapped = piece, bool(flags & mman.MAP_POPULATE and vm & VM_SFORK)
         if flags & mman.MAP_POPULATE or vm & VM_LOCKED:
             self._prefault(s, at, at + n)
+
+    def _flags(self, s: Space, prot: int, flags: int) -> int:
+        """The VM_* flags that a new area gets."""
+        shared = flags & mman.MAP_TYPE == mman.MAP_SHARED
+        vm = prot | VM_MAY | s.lock_future
+        vm |= VM_SHARED | VM_MAYSHARE if shared else 0
+        vm |= VM_GROWSDOWN if flags & mman.MAP_GROWSDOWN else 0
+        vm |= VM_NORESERVE if flags & mman.MAP_NORESERVE else 0
+        if flags & mman.MAP_SFORK:
+            vm = prot | VM_MAYREAD | VM_MAYWRITE | VM_SHARED | VM_MAYSHARE | VM_SFORK | s.lock_future
+        return vm | (VM_LOCKED if flags & mman.MAP_LOCKED else 0)
+
+    def _new_store(self, s: Space, address: int, n: int) -> Store:
+        """The model of the nameless file behind a new shared area."""
+        store = Store(n)
+        self.keep.append(store)
+        area = s.mm.find(address)
+        assert area is not None
+        self.real_of[id(store)] = area.file
+        return store
 
     def munmap(self, s: Space, at: int, n: int) -> None:
         self.expect(0, mmap.munmap, s.mm, at * PAGE, n * PAGE)
@@ -104,12 +136,24 @@ class World(Harness):
                 errno = ENOMEM
                 break
             stop, old = min(end, area[1]), area[2].flags
-            for k in range(at, stop):
-                s.pages[k].flags = old & ~VM_ACCESS | prot
+            if prot & ~(old >> 4) & VM_ACCESS:  # VM_MAYx is VM_x << 4
+                errno = EACCES
+                break
+            new = old & ~VM_ACCESS | prot
+            if old & VM_SFORK and not prot & VM_WRITE:
+                new &= ~VM_MAYWRITE  # given up for good
+            self._set_flags(s, at, stop, new)
             if old & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED and prot & VM_WRITE:
                 self._prefault(s, at, stop)
             at = stop
         self.expect(errno, protect.mprotect, *args)
+
+    def _set_flags(self, s: Space, first: int, last: int, flags: int) -> None:
+        """New flags for pages of one area."""
+        if s.pages[first].flags != flags:
+            s.cut(first, last)
+        for k in range(first, last):
+            s.pages[k].flags = flags
 
     def mremap(self, s: Space, old: int, old_n: int, new_n: int, flags: int, new: int) -> None:
         if self.frames.available() < 6000:
@@ -127,6 +171,7 @@ class World(Harness):
         result = self.expect(errno, remap.mremap, *args)
         if errno:
             return
+        self.remapped = True
         template = s.pages[old].copy()
         if in_place:
             self._forget(s, old + new_n, old + old_n)
@@ -134,10 +179,17 @@ class World(Harness):
         else:
             new = self._move_pages(s, old, old_n, new_n, flags, new)
         assert result == new * PAGE
-        for i in range(old_n, new_n):
-            s.pages[new + i] = Page(template.flags, template.store, template.index + i, template.heap)
+        self._add_pages(s, template, new, old_n, new_n)
         if template.flags & VM_LOCKED and new_n > old_n:
             self._prefault(s, new + old_n, new + new_n)
+
+    def _add_pages(self, s: Space, template: Page, at: int, have: int, want: int) -> None:
+        """An area of `have` pages from `at` on grows to `want`."""
+        if want > have:
+            piece = s.pages[at + have - 1].piece if have else object() if template.flags & VM_SFORK else None
+            for i in range(have, want):
+                page = s.pages[at + i] = Page(template.flags, template.store, template.index + i, template.heap)
+                page.piece = piece
 
     def _mremap_errno(self, s: Space, old: int, old_n: int, new_n: int, flags: int, new: int) -> int:
         targeted = flags & (mman.MREMAP_FIXED | mman.MREMAP_DONTUNMAP)
@@ -173,11 +225,14 @@ class World(Harness):
             new = s.highest_gap(new_n)
         self._forget(s, old + new_n, old + old_n)
         keep = flags & mman.MREMAP_DONTUNMAP
-        moved = {new + i: s.pages[old + i].copy() for i in range(min(old_n, new_n))}
+        moved = {new + i: s.pages[old + i].move() for i in range(min(old_n, new_n))}
+        piece = object() if s.pages[old].flags & VM_SFORK else None
+        for page in moved.values():
+            page.piece = piece
         s.pages.update(moved)
         if keep:  # the old area stays, empty and unlocked
             for i in range(old_n):
-                s.pages[old + i].private = None
+                s.pages[old + i].drop()
             first, last, _page = s.area_at(old) or (0, 0, None)
             for n in range(first, last):
                 s.pages[n].flags &= ~LOCK
@@ -192,41 +247,56 @@ class World(Harness):
             self._madv_populate(s, at, n, advice)
             return
         errno = 0 if all(k in s.pages for k in range(at, at + n)) else ENOMEM
-        for k in range(at, at + n):
-            page = s.pages.get(k)
-            refusal = self._advise(page, advice) if page else 0
+        for first, last, page in s.areas():
+            if last <= at or first >= at + n:
+                continue
+            refusal = self._refuses(page, advice)
             if refusal:
                 errno = refusal
                 break
+            self._advise(s, max(first, at), min(last, at + n), advice)
+        self.remapped = True
         self.expect(errno, advise.madvise, s.mm, at * PAGE, n * PAGE, advice)
 
-    def _advise(self, page: Page, advice: int) -> int:
+    def _refuses(self, page: Page, advice: int) -> int:
+        """The errno with which an area of such pages refuses advice, or 0."""
         flags, plain = page.flags, page.store is None
-        if advice in (mman.MADV_DONTNEED, mman.MADV_DONTNEED_LOCKED):
-            if flags & VM_LOCKED and advice == mman.MADV_DONTNEED:
-                return EINVAL
-            page.private = None
-        elif advice == mman.MADV_FREE:
+        if advice == mman.MADV_DONTNEED:
+            return EINVAL if flags & VM_LOCKED else 0
+        if advice == mman.MADV_FREE:
             return 0 if plain and not flags & VM_LOCKED else EINVAL
-        elif advice == mman.MADV_REMOVE:
+        if advice == mman.MADV_REMOVE:
             if flags & VM_LOCKED or plain:
                 return EINVAL
-            if not flags & VM_SHARED:
-                return EACCES
-            assert page.store is not None
-            if page.index < page.store.pages():
-                page.store.cells.pop(page.index, None)
-        elif advice == mman.MADV_WIPEONFORK:
-            if not plain:
-                return EINVAL
-            page.flags |= VM_WIPEONFORK
-        elif advice == mman.MADV_KEEPONFORK:
-            page.flags &= ~VM_WIPEONFORK
-        elif advice == mman.MADV_DONTFORK:
-            page.flags |= VM_DONTCOPY
-        elif advice == mman.MADV_DOFORK:
-            page.flags &= ~VM_DONTCOPY
+            return 0 if flags & VM_SHARED and flags & VM_MAYWRITE else EACCES
+        if advice == mman.MADV_WIPEONFORK:
+            return 0 if plain else EINVAL
+        if advice in (mman.MADV_KEEPONEXEC, mman.MADV_DROPONEXEC):
+            return 0 if flags & VM_SFORK else EINVAL
         return 0
+
+    def _advise(self, s: Space, first: int, last: int, advice: int) -> None:
+        """Advice that pages of one area follow."""
+        if advice in FLAGS_OF:
+            add, remove = FLAGS_OF[advice]
+            self._set_flags(s, first, last, s.pages[first].flags & ~remove | add)
+            return
+        for page in [s.pages[k] for k in range(first, last)]:
+            if advice in (mman.MADV_DONTNEED, mman.MADV_DONTNEED_LOCKED):
+                page.drop()
+            elif advice == mman.MADV_REMOVE:
+                assert page.store is not None
+                if page.index < page.store.pages():
+                    page.store.cells.pop(page.index, None)
+                    self._unmapped(page)
+
+    def _unmapped(self, page: Page) -> None:
+        """The page left its store: a region's page is out of all tables."""
+        if page.flags & VM_SFORK:
+            for s in self.spaces:
+                for other in s.pages.values():
+                    if other.store is page.store and other.index == page.index:
+                        other.drop()
 
     def _madv_populate(self, s: Space, at: int, n: int, advice: int) -> None:
         write = advice == mman.MADV_POPULATE_WRITE
@@ -255,10 +325,14 @@ class World(Harness):
         self.expect(self._set_lock(s, at, n, 0), advise.munlock, s.mm, at * PAGE, n * PAGE)
 
     def _set_lock(self, s: Space, at: int, n: int, lock: int) -> int:
-        for page in self._pages_to_hole(s, at, n):
-            if page is None:
+        end = at + n
+        while at < end:
+            area = s.area_at(at)
+            if area is None:
                 return ENOMEM
-            page.flags = page.flags & ~LOCK | lock
+            stop = min(end, area[1])
+            self._set_flags(s, at, stop, area[2].flags & ~LOCK | lock)
+            at = stop
         return 0
 
     def mlockall(self, s: Space, flags: int) -> None:
@@ -293,11 +367,12 @@ class World(Harness):
         if index * PAGE > store.size:
             self._zero_tail(store)
         store.size = max(store.size, (index + 1) * PAGE)
-        store.cells[index] = [value, value]
+        store.cells.setdefault(index, [0, 0])[:] = [value, value]
 
     def truncate(self, file: int, size: int) -> None:
         store = self.stores[file]
         self.files[file].cache.truncate(size)
+        self.remapped = True
         if size >= store.size:
             self._zero_tail(store)
         store.size = size
@@ -307,41 +382,8 @@ class World(Harness):
         for s in self.spaces:
             for page in s.pages.values():
                 if page.store is store and page.index >= store.pages():
-                    page.private = None
+                    page.drop()
 
     def _zero_tail(self, store: Store) -> None:
         if store.size % PAGE and store.size // PAGE in store.cells:
             store.cells[store.size // PAGE][1] = 0
-
-    # -- processes ------------------------------------------------------------------------------------
-
-    def fork(self, s: Space, policy: str = "classic") -> None:
-        child = Space(POLICIES[policy](s.mm))
-        child.brk = s.brk
-        for n, page in s.pages.items():
-            if not page.flags & VM_DONTCOPY:
-                new = child.pages[n] = page.copy()
-                new.flags &= ~LOCK
-                if new.flags & VM_WIPEONFORK:
-                    new.private = None
-        self.spaces.append(child)
-
-    def exit(self, s: Space) -> None:
-        self.spaces.remove(s)
-        self.tlb.pop(id(s.mm), None)  # the CPU has another CR3 by now
-        self._note_tlb_frames()
-        teardown.destroy(s.mm)
-        assert s.mm.rss == 0
-        assert s.mm.pt.tables == 0
-
-    def end(self) -> None:
-        """I10: after the last exit, what is in use is what was at boot."""
-        for s in list(self.spaces):
-            self.exit(s)
-            self.verify()
-        for file in self.files:
-            assert file.users == 0
-            assert not file.cache.mappings
-            file.cache.drop()
-        assert self.frames.in_use == self.boot
-        check(self.frames, [])

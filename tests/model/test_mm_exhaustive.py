@@ -4,18 +4,18 @@ Sequences that lead to the same state are continued once. Each is run from the s
 invariants, the bytes and the rights are checked after its last step (its beginning was checked before).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pytest
-from mm_helpers import leaves
+from mm_processes import Processes
 from mm_space import EDGE, Space
-from mm_world import World
+from mm_view import View
 
 from mini_kernel.uapi import mman
 
 FIXED = mman.MAP_FIXED | mman.MAP_PRIVATE
-Operation = Callable[[World, Space], None]
+Operation = Callable[[Processes, Space], None]
 
 #: Pages EDGE-1, EDGE, EDGE+1. Each operation acts on the newest address space, but for those that name the first.
 ALPHABET: dict[str, Operation] = {
@@ -41,40 +41,76 @@ ALPHABET: dict[str, Operation] = {
     "wipe in child": lambda w, s: w.madvise(s, EDGE, 1, mman.MADV_WIPEONFORK),
     "fork": lambda w, s: w.fork(s) if len(w.spaces) < 3 else None,
     "odfork": lambda w, s: w.fork(s, "odf") if len(w.spaces) < 3 else None,
+    "sfork": lambda w, s: w.sfork(s, EDGE - 1, 2, mman.CHILD_WRITE, "odf") if len(w.spaces) < 3 else None,
+    "sfork populated": lambda w, s: w.sfork(s, EDGE, 2, 6, "classic") if len(w.spaces) < 3 else None,
     "first exits": lambda w, s: w.exit(w.spaces[0]) if len(w.spaces) > 1 else None,
 }
 
+#: Smaller choices for longer sequences: how long, and what.
+FEWER = {
+    "pages": (
+        6,
+        *("map", "write low", "write middle", "write middle first", "read middle", "protect", "allow", "unmap high"),
+        *("move up", "drop", "fork", "odfork", "first exits"),
+    ),
+    "regions": (
+        5,
+        *("map", "write low", "write middle", "write middle first", "write across", "protect", "unmap low", "move up"),
+        *("drop", "hide from child", "odfork", "sfork", "sfork populated", "first exits"),
+    ),
+    "files": (
+        5,
+        *(
+            "map",
+            "map file",
+            "map shared",
+            "map read-only middle",
+            "write middle",
+            "write middle first",
+            "write across",
+        ),
+        *("protect none", "allow", "leave behind", "move down", "wipe in child", "odfork", "fork", "first exits"),
+    ),
+}
 
-def _state(world: World) -> Any:
+
+def _state(world: Processes) -> Any:
     """What decides how a sequence goes on, frame numbers renamed in order of appearance."""
     names: dict[int, int] = {}
-    pages = []
-    for s in world.spaces:
-        for va, entry, *_ in leaves(s.mm):
-            pfn = (entry & 0xF_FFFF_FFFF_F000) >> 12
-            name = names.setdefault(pfn, len(names))
-            data = world.frames.ram.data
-            content = (data[pfn << 12], data[(pfn << 12) + 4095])
-            pages.append((va, entry & ~0xF_FFFF_FFFF_F000, name, world.frames.counts[pfn], content))
-        pages.append((s.mm.pt.tables, *(v.key() for v in s.mm.vmas)))
-    return tuple(pages), len(world.files[0].cache.pages)
+    frames, views = world.frames, [View.now(s.mm, None) for s in world.spaces]
+    owners = {s.mm.pt.pgd: i for i, s in enumerate(world.spaces)}
+    spaces: list[Any] = []
+    for s, view in zip(world.spaces, views, strict=True):
+        tables = [
+            (where, names.setdefault(table, len(names)), write, frames.counts[table], owners.get(frames.owner[table]))
+            for where, (table, write) in view.upper.items()
+        ]
+        pages = [
+            (page, entry & ~0xF_FFFF_FFFF_F000, names.setdefault(pfn, len(names)), frames.counts[pfn], content)
+            for page, entry, pfn, content in zip(
+                view.page.tolist(), view.entry.tolist(), view.pfn.tolist(), world.contents(view.pfn), strict=True
+            )
+        ]
+        areas = [(v.key(), len(v.file.cache.pages) if v.file else 0) for v in s.mm.vmas]
+        spaces.append((tables, pages, s.mm.pt.tables, s.mm.rss, areas))
+    return repr(spaces), len(world.files[0].cache.pages)
 
 
-def _run(sequence: tuple[str, ...]) -> World:
-    world = World(mib=1, files=1)
+def _run(sequence: tuple[str, ...]) -> Processes:
+    world = Processes(mib=1, files=1)
     for name in sequence:
         ALPHABET[name](world, world.spaces[-1])
     return world
 
 
-def _sequences(depth: int) -> Iterator[tuple[tuple[str, ...], World]]:
+def _sequences(depth: int, names: Collection[str]) -> Iterator[tuple[tuple[str, ...], Processes]]:
     """All sequences up to `depth`, continuing one of those that reach the same state."""
     seen = {_state(_run(()))}
     level: list[tuple[str, ...]] = [()]
     for _ in range(depth):
         following: list[tuple[str, ...]] = []
         for start in level:
-            for name in ALPHABET:
+            for name in names:
                 sequence = (*start, name)
                 world = _run(sequence)
                 yield sequence, world
@@ -85,9 +121,10 @@ def _sequences(depth: int) -> Iterator[tuple[tuple[str, ...], World]]:
         level = following
 
 
-def _explore(depth: int) -> int:
+def explore(depth: int, names: Collection[str] = tuple(ALPHABET)) -> int:
+    """Check all sequences of these operations; their number."""
     n = 0
-    for sequence, world in _sequences(depth):
+    for sequence, world in _sequences(depth, names):
         try:
             world.verify()
         except Exception as error:
@@ -100,10 +137,12 @@ def _explore(depth: int) -> int:
 
 def test_every_sequence_of_four_operations_agrees_with_the_model() -> None:
     """Up to four steps from an empty address space."""
-    assert _explore(4) > 5000
+    assert explore(4) > 10000
 
 
 @pytest.mark.long
-def test_every_sequence_of_five_operations_agrees_with_the_model() -> None:
-    """Up to five steps."""
-    assert _explore(5) > 30000
+@pytest.mark.parametrize("choice", FEWER)
+def test_every_longer_sequence_of_fewer_operations_agrees_with_the_model(choice: str) -> None:
+    """Up to five or six steps."""
+    length, *names = FEWER[choice]
+    assert explore(int(length), [str(name) for name in names]) > 10000

@@ -475,6 +475,40 @@ def test_a_move_that_is_aligned_moves_the_leaf() -> None:
     check_all(mm)
 
 
+def test_a_move_takes_leaves_and_small_pages_along() -> None:
+    """No PTE table is made where a leaf is to come."""
+    mm = new_huge_mm()
+    mmap.mmap(mm, AT - PAGE, HUGE + 2 * PAGE, RW, PRIVATE | mman.MAP_FIXED)
+    for address in (AT - PAGE, AT + PAGE, AT + HUGE):
+        store(mm, address, 1 + (address >> 12 & 7))
+    before = mm.pt.tables
+    new = AT + (3 << 30)
+    remap.mremap(mm, AT - PAGE, HUGE + 2 * PAGE, HUGE + 2 * PAGE, 3, new - PAGE)
+    assert leaf_at(mm, new)
+    assert [see(mm, new + offset) for offset in (-PAGE, PAGE, HUGE)] == [8, 2, 1]
+    assert mm.pt.tables == before
+    check_all(mm)
+
+
+def test_a_table_that_fork_left_empty_is_not_in_the_way() -> None:
+    """Where a child does not inherit, its tables are empty: MAP_HUGETLB and moved leaves take their place."""
+    mm = new_huge_mm(thp="never")
+    region(mm, AT, 2, PRIVATE)
+    for base in (AT, AT + HUGE):
+        store(mm, base, 1)
+    advise.madvise(mm, AT, 2 * HUGE, mman.MADV_DONTFORK)
+    child = fork_mm(mm)
+    child.thp = "always"
+    region(child, AT, 1, HUGETLB)
+    store(child, AT, 2)
+    region(child, AT + 4 * HUGE, 1, PRIVATE)
+    store(child, AT + 4 * HUGE, 3)
+    remap.mremap(child, AT + 4 * HUGE, HUGE, HUGE, 3, AT + HUGE)
+    assert leaf_at(child, AT) and leaf_at(child, AT + HUGE)
+    assert [see(child, AT), see(child, AT + HUGE), see(mm, AT)] == [2, 3, 1]
+    check_all(mm, child)
+
+
 def test_a_split_keeps_a_and_d_and_rights() -> None:
     """The PTEs are the leaf's bits with the frames in a row."""
     mm = new_huge_mm()
@@ -543,7 +577,8 @@ def test_hugetlb_lengths_are_rounded_and_addresses_aligned() -> None:
 
 
 @pytest.mark.parametrize(("size", "errno"), [
-    (0, 0), (mman.MAP_HUGE_2MB, 0), (mman.MAP_HUGE_1GB, ENOMEM), (mman.MAP_HUGE_16MB, EINVAL), (mman.MAP_HUGE_64KB, EINVAL),
+    (0, 0), (mman.MAP_HUGE_2MB, 0), (mman.MAP_HUGE_1GB, ENOMEM), (mman.MAP_HUGE_16MB, EINVAL),
+    (mman.MAP_HUGE_64KB, EINVAL),
 ])  # fmt: skip
 def test_hugetlb_page_sizes(size: int, errno: int) -> None:
     """2 MiB is the size there is; pages of 1 GiB exist, but none is in the pool; others do not."""
@@ -683,6 +718,27 @@ def test_soft_dirty_is_kept_in_leaves() -> None:
     check_all(mm)
 
 
+def test_soft_dirty_of_shared_pages_that_come_after_clear_refs() -> None:
+    """A page that is only read so far is not writable, so that its first write is noted."""
+    mm = new_huge_mm()
+    region(mm, AT, 2, HUGE_SHARED)
+    mm.clear_soft_dirty()
+    fault.handle(mm, AT, READ)
+    assert not leaf_at(mm, AT) & (1 << 11 | PTE_W)
+    assert fault.handle(mm, AT, WRITE | 1) == "shared_write"
+    assert leaf_at(mm, AT) & 1 << 11
+    check_all(mm)
+
+
+def test_a_huge_page_of_zeros_is_no_empty_table() -> None:
+    """Looking for tables to free takes nothing away from it."""
+    mm = new_huge_mm()
+    region(mm, AT, 1, HUGETLB)
+    fault.handle(mm, AT, WRITE)
+    assert mm.pt.detach_empty(AT) == []
+    check_all(mm)
+
+
 # -- memory runs out ---------------------------------------------------------------------------------
 
 
@@ -780,7 +836,7 @@ def test_exits_in_every_order_leave_nothing() -> None:
 
 
 def test_groups_are_aligned_and_zero_and_used_again() -> None:
-    """From the frontier first, then those freed whole; a group is zero for its next owner, and runs no old code (R9)."""
+    """A group freed as a whole is the next to be handed out: zero again, and running no old code (R9)."""
     frames = HugeFrames(8).frames
     a, b = frames.alloc_groups(2).tolist()
     assert not a & 511 and not b & 511
@@ -813,6 +869,18 @@ def test_single_frames_take_a_free_group_apart_and_a_group_is_collected_from_the
     found = frames.alloc_groups(3)
     assert sorted(found.tolist()) == sorted(groups.tolist())
     assert len(frames.alloc_many(frames.available())) == total - 3 * PAGES
+
+
+def test_a_group_that_is_free_already_is_not_found_again() -> None:
+    """Collecting groups from single frames, with others free as a whole, hands each out once."""
+    frames = HugeFrames(8).frames
+    whole, _kept = frames.alloc_groups(2).tolist()
+    single = frames.alloc_group(leaves=0)
+    frames.put_groups(np.array([whole]))
+    for pfn in range(single, single + PAGES):
+        frames.put(pfn)
+    assert sorted(frames.alloc_groups(2).tolist()) == sorted([whole, single])
+    assert errno_of(frames.alloc_group) == ENOMEM
 
 
 def test_a_group_goes_in_parts_when_some_of_its_frames_are_still_used() -> None:
