@@ -73,14 +73,16 @@ _CLONE3: Final = struct.Struct("<8Q")  # flags pidfd child_tid parent_tid exit_s
 # -- making processes --------------------------------------------------------------------------------
 
 
-def _clone(k: "Kernel", t: Task, flags: int, exit_signal: int, *details: int) -> int:
+def _clone(
+    k: "Kernel", t: Task, flags: int, exit_signal: int, stack: int = 0, ptid: int = 0, ctid: int = 0, tls: int = 0
+) -> int:
     """The common end of the fork family: a vfork parent waits until the child lets go of its memory."""
     if "child" in t.restart:
         child = k.tasks.get(t.restart["child"])
         if child is not None and child.vfork_done is not None:
             raise Block(child.vfork_done)
         return t.restart["child"]
-    child = process.clone(k, t, flags, exit_signal, *details)
+    child = process.clone(k, t, flags, exit_signal, stack, ptid, ctid, tls)
     if child.vfork_done is not None:
         t.restart["child"] = child.tid
         raise Block(child.vfork_done)

@@ -76,5 +76,5 @@ def test_every_public_name_exists_and_the_list_is_sorted() -> None:
 
 
 def test_a_fork_policy_that_is_not_there_is_refused_not_ignored(cli: Cli) -> None:
-    with pytest.raises(emu.EmuError, match="--fork must be one of classic, not spoon"):
+    with pytest.raises(emu.EmuError, match="--fork must be one of classic, odf, not spoon"):
         emu.run("exit7.asm", fork="spoon")

@@ -1,4 +1,4 @@
-"""Up to three guest processes do random things to their memory and read all of it after each. Is it what the model says?
+"""Up to three guest processes do random things to their memory and read all of it each time. Is it as the model says?
 
 It runs on the real CPU, with its TLB, and with the invariants checked at every entry into the kernel. See
 probe_script.py for how a script comes with the log that it must produce.
