@@ -78,7 +78,7 @@ class MemoryMachine(RuleBasedStateMachine):
     @initialize(prot=st.sampled_from([3, 3, 1]), big=st.booleans())
     def boot(self, prot: int, big: bool) -> None:
         """Something of everything, on both sides of both boundaries."""
-        s, fixed = self.world.spaces[0], mman.MAP_FIXED
+        s, fixed = self.space(0), mman.MAP_FIXED
         self.world.mmap(s, EDGE - 3, 515 if big else 5, 3, mman.MAP_PRIVATE | fixed)
         self.world.mmap(s, EDGE + 1, 2, prot, mman.MAP_PRIVATE | fixed, 0, 1)
         self.world.mmap(s, EDGE + 510, 3, 3, mman.MAP_SHARED | fixed)
@@ -87,7 +87,7 @@ class MemoryMachine(RuleBasedStateMachine):
 
     def boot_huge(self, thp: str, around: bool) -> None:
         """Huge pages: one with small pages around it in the same area, or two that have a PMD table for themselves."""
-        s = self.world.spaces[0]
+        s = self.space(0)
         s.mm.thp = thp
         first, n = (EDGE - 2, 516) if around else (EDGE, 1024)
         self.world.mmap(s, first, n, 3, mman.MAP_PRIVATE | mman.MAP_FIXED)

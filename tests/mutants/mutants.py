@@ -11,6 +11,6 @@ BLIND = {
     "B10 the copy is installed before it is filled": "the model looks between steps only",
     "a kernel read copies the table": "what a break costs is not the model's business, and it would be right",
     "shared memory loses W at a break": "the same: another fault puts it back",
-    "an sfork that fails leaves its child": "memory for the fork but for no table more: has its own history",
+    "an sfork that fails leaves its child": "takes memory for the fork and none for a table more: has its own history",
     "an sfork that fails leaves its region": "the system call's doing, not the memory core's",
 }

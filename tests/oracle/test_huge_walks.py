@@ -57,7 +57,7 @@ def access(lab: Lab, code: bytes, address: int = TARGET, value: int = 0) -> list
 @pytest.mark.parametrize("kind", list(ACCESS))
 @pytest.mark.parametrize("bits", list(BITS))
 def test_every_bit_of_a_leaf(lab: Lab, bits: str, kind: str) -> None:
-    """P, W, U, NX of a leaf at PMD level mean what they mean in a PTE, with the same error codes; A and D are set."""
+    """P, W, U, NX of a leaf at PMD level mean what they mean in a PTE, with its error codes; A and D are set."""
     lab.reset()
     p, w, u, n = BITS[bits]
     slot = leaf_of(lab, p * PTE_P | w * PTE_W | u * PTE_U | n << 63)
@@ -173,7 +173,7 @@ def test_a_store_across_two_huge_pages(lab: Lab) -> None:
 
 
 def test_reserved_bits_of_a_leaf(lab: Lab) -> None:
-    """An address that is no multiple of 2 MiB sets a reserved bit: the allocator must never hand out such a group."""
+    """An address that is no multiple of 2 MiB sets a reserved bit: the allocator must not hand out such a group."""
     lab.reset()
     leaf_of(lab, FULL, FRAME + 0x2000)
     traps = access(lab, LOAD)
