@@ -5,6 +5,7 @@ import fcntl
 import functools
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from emu.asm import Assembler, to_elf
 from emu.boot import Options, System
@@ -75,23 +78,30 @@ def in_lab(
         )
 
 
-def _limits() -> None:
+@functools.cache
+def _limit_children() -> None:
+    """What every program here starts with: no core file, the usual stack. Inherited: preexec_fn costs more."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_LIMIT, hard))
 
 
 def natively(path: Path, arguments: Sequence[str] = (), *, stdin: bytes = b"") -> Run:
-    """Run a static ELF file on the host. One at a time: the programs use fixed names in /tmp."""
-    with open(Path(tempfile.gettempdir()) / "cr3lab-native.lock", "w") as lock:
+    """Run a static ELF file on the host, in a directory of its own.
+
+    Programs of one name run one at a time, also those of other test processes: some use fixed names in /tmp.
+    """
+    _limit_children()
+    lock_path = Path(tempfile.gettempdir()) / f"cr3lab-native-{path.name}.lock"
+    with open(lock_path, "w") as lock, tempfile.TemporaryDirectory(prefix="cr3lab-") as directory:
         fcntl.flock(lock, fcntl.LOCK_EX)
         ended = subprocess.run(
-            [path, *arguments],
+            [path.absolute(), *arguments],
             input=stdin,
             capture_output=True,
             timeout=HOST_LIMIT_S,
             env=ENVIRONMENT,
-            preexec_fn=_limits,
+            cwd=directory,
             check=False,
         )
     return Run(ended.stdout, ended.returncode, stderr=ended.stderr)
@@ -109,6 +119,29 @@ def compile_c(source: Path, output: Path, compiler: str = "gcc", *flags: str) ->
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, f"{source.name} does not compile with {compiler}:\n{ended.stderr}"
     return output
+
+
+def runs_as_on_the_host(source: Path, directory: Path, compiler: str = "gcc", *flags: str) -> None:
+    """One compilation and one run on the host; the same output and end in the lab, under every fork it can tell apart.
+
+    Skips where the compiler is missing, or where the source says `/* not musl: why */`. `/* checked once: why */`
+    stands in programs with so many faults that the invariants are recomputed at the end instead of after each.
+    """
+    text = source.read_text()
+    not_musl = re.search(r"^/\* not musl: (.+) \*/$", text, re.MULTILINE)
+    missing = compiler_missing(compiler) or (not_musl[1] if not_musl and "musl" in compiler else "")
+    if missing:
+        pytest.skip(missing)
+    path = compile_c(source, directory / source.stem, compiler, *flags)
+    expected = natively(path)
+    check = not re.search(r"^/\* checked once: .+ \*/$", text, re.MULTILINE)
+    for fork in ("classic", "odf") if "fork" in text else ("classic",):
+        found = in_lab(path.read_bytes(), name=source.stem, check=check, fork=fork)
+        where = f"under {fork} fork"
+        assert found.stdout.decode(errors="replace") == expected.stdout.decode(errors="replace"), where
+        assert found.status == expected.status, where
+        assert found.stderr == expected.stderr, where
+        assert fork == "classic" or "classic" not in found.ledger["forks"], where
 
 
 def write_executable(path: Path, data: bytes) -> Path:

@@ -6,7 +6,7 @@ The first line of each file in shm/ is its question. Left out is what is known t
 from pathlib import Path
 
 import pytest
-from program_lab import NOT_NATIVE, compile_c, compiler_missing, in_lab, natively
+from program_lab import NOT_NATIVE, compile_c, compiler_missing, runs_as_on_the_host
 from test_snapshot import same_future
 
 HERE = Path(__file__).parent
@@ -15,19 +15,11 @@ PROGRAMS = sorted((HERE / "shm").glob("*.c"))
 pytestmark = pytest.mark.skipif(bool(NOT_NATIVE), reason=NOT_NATIVE)
 
 
-@pytest.mark.parametrize("fork", ["classic", "odf"])
 @pytest.mark.parametrize("compiler", ["gcc", pytest.param("musl-gcc", marks=pytest.mark.long)])
 @pytest.mark.parametrize("source", PROGRAMS, ids=lambda path: path.stem)
-def test_program_runs_in_the_lab_as_on_the_host(source: Path, compiler: str, fork: str, tmp_path: Path) -> None:
+def test_program_runs_in_the_lab_as_on_the_host(source: Path, compiler: str, tmp_path: Path) -> None:
     """F66, F67: shared memory stays shared and counted, whichever way fork works."""
-    missing = compiler_missing(compiler)
-    if missing:
-        pytest.skip(missing)
-    path = compile_c(source, tmp_path / source.stem, compiler)
-    expected = natively(path)
-    found = in_lab(path.read_bytes(), name=source.stem, fork=fork)
-    assert found.stdout.decode(errors="replace") == expected.stdout.decode(errors="replace")
-    assert (found.status, found.stderr) == (expected.status, expected.stderr)
+    runs_as_on_the_host(source, tmp_path, compiler)
 
 
 @pytest.mark.parametrize("name", ["lifecycle", "places"])

@@ -1,4 +1,5 @@
 /* Do string instructions and the C library move megabytes across page and fault boundaries unchanged? */
+/* checked once: many faults */
 #include "say.h"
 
 int main(void)

@@ -1,4 +1,5 @@
 /* Does the stack grow by itself to 6 MiB, end with SIGSEGV at its limit, and leave the process able to go on? */
+/* checked once: many faults */
 #include "say.h"
 #include <sys/resource.h>
 
