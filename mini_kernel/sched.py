@@ -1,16 +1,16 @@
 """The scheduler: round robin in time slices, and the one place where the CPU changes hands."""
 
-from heapq import heappop, heappush
 from typing import Any
 
 from mini_kernel.clock import Clock
 from mini_kernel.hw import Cpu
 from mini_kernel.task import RunQueue, State, Task
+from mini_kernel.timer import TimerQueue
 from mini_kernel.wait import Block
 
 
 class Scheduler:
-    """Who runs now, who next, and who sleeps until when.
+    """Who runs now, who next, and who sleeps until when (a sleeper is a timer whose target is the task).
 
     Invariant: every RUNNABLE task is `current` or on the run queue, once.
     """
@@ -23,8 +23,7 @@ class Scheduler:
         self.loaded: Task | None = None  # whose state is in the CPU
         self.switches = 0
         self._credited = cpu.blocks()  # blocks before this are on somebody's account
-        self._sequence = 0
-        self._sleepers: list[tuple[int, int, Task]] = []  # a heap; entries whose deadline changed are stale
+        self.timers = TimerQueue(clock)
 
     def add(self, task: Task) -> None:
         """Make a new task runnable; its state is in `cpu_state`."""
@@ -49,24 +48,8 @@ class Scheduler:
         task.waiting_on = block.queues
         for queue in block.queues:
             queue.add(task)
-        task.deadline_ns = block.deadline_ns
         if block.deadline_ns is not None:
-            self._sequence += 1
-            heappush(self._sleepers, (block.deadline_ns, self._sequence, task))
-
-    def wake_sleepers(self) -> None:
-        """Wake those whose deadline has come."""
-        now = self.clock.now_ns()
-        while self._sleepers and self._sleepers[0][0] <= now:
-            deadline, _sequence, task = heappop(self._sleepers)
-            if task.deadline_ns == deadline:
-                task.wake()
-
-    def next_deadline(self) -> int | None:
-        """When the next sleeper wakes, None if nobody sleeps."""
-        while self._sleepers and self._sleepers[0][2].deadline_ns != self._sleepers[0][0]:
-            heappop(self._sleepers)
-        return self._sleepers[0][0] if self._sleepers else None
+            self.timers.arm(task.sleep, block.deadline_ns)
 
     def pick(self) -> Task | None:
         """The task to run now: the current one if it still can, else the next in the queue, else None."""

@@ -12,6 +12,7 @@ from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.path import FsContext
 from mini_kernel.ledger import Ledger
 from mini_kernel.mm.mm import Mm
+from mini_kernel.timer import Timer
 from mini_kernel.uapi.resource import RLIM_INFINITY, RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_SIGPENDING
 from mini_kernel.uapi.signal import (
     SA_NOCLDWAIT,
@@ -169,7 +170,7 @@ class Task:
         self.call: tuple[int, tuple[int, ...]] | None = None  # the system call to issue again
         self.interrupted: tuple[int, tuple[int, ...]] | None = None  # the one a signal cut short
         self.waiting_on: tuple[WaitQueue, ...] = ()
-        self.deadline_ns: int | None = None
+        self.sleep = Timer(self)  # ends a wait that has a deadline
         self.vfork_done: WaitQueue | None = None  # woken when this child has let go of its parent's memory
         self.clear_child_tid = 0
         process.tasks.append(self)
@@ -222,7 +223,11 @@ class Task:
         for queue in self.waiting_on:
             queue.discard(self)
         self.waiting_on = ()
-        self.deadline_ns = None
+        self.sleep.disarm()
+
+    def timer_fired(self, timer: Timer) -> None:
+        """The deadline of a wait has come."""
+        self.wake()
 
     # -- signals ------------------------------------------------------------------------------------
 

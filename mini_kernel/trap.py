@@ -258,17 +258,18 @@ class Traps:
 
     def _idle(self) -> bool:
         """Nobody can run: jump to the next deadline. False if there is none."""
-        deadline = self.k.sched.next_deadline()
+        timers = self.k.sched.timers
+        deadline = timers.next_deadline()
         if deadline is None:
             return False
         self.k.clock.advance_to(deadline)
-        self.k.sched.wake_sleepers()
+        timers.fire()
         return True
 
     def tick(self) -> None:
         """The time slice is over: the next in the queue runs."""
         k = self.k
-        k.sched.wake_sleepers()
+        k.sched.timers.fire()
         if k.sched.run_queue.tasks:
             k.sched.yield_cpu()
         if k.checking:

@@ -99,7 +99,7 @@ def contents(system: System) -> set[str]:
     found = {f"{len(kernel.processes)} processes"}
     if any(t.state is State.WAITING for t in tasks):
         found.add("waiting")
-    if any(t.deadline_ns is not None for t in tasks):
+    if any(t.sleep.armed for t in tasks):
         found.add("sleeping")
     if any(t.pending or t.process.pending for t in tasks):
         found.add("pending signal")
