@@ -82,6 +82,8 @@ class FdTable:
         self.cloexec.discard(fd)
         if fd < self._lowest:
             self._lowest = fd
+        if file.inode.locks is not None:
+            file.inode.drop_locks(self)
         file.put()
 
     def copy(self) -> "FdTable":

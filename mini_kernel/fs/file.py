@@ -7,7 +7,7 @@ Writing is the same with `may_write` and `write_from`. Waiting (Block) and refus
 
 from collections.abc import Sequence
 from os import fsdecode
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from mini_kernel.errors import SysError
 from mini_kernel.mm.pagecache import PageCache
@@ -43,6 +43,17 @@ _AT_OPEN_ONLY = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC
 Views = Sequence[memoryview]
 
 
+class Told(NamedTuple):
+    """Who would hear of input and output, and by which signal: F_SETOWN, F_SETSIG. Only kept: there is no SIGIO."""
+
+    kind: int  # F_OWNER_*
+    number: int  # 0: nobody
+    signal: int  # 0: SIGIO
+
+
+NOBODY: Final = Told(0, 0, 0)
+
+
 class User(Protocol):
     """A task, as an ioctl sees it: whose memory the argument points into."""
 
@@ -68,7 +79,7 @@ class File:
     Methods that a kind of file does not offer fail as Linux does when the operation is missing.
     """
 
-    __slots__ = ("can_read", "can_write", "flags", "inode", "path", "pos", "refs")
+    __slots__ = ("can_read", "can_write", "flags", "inode", "path", "pos", "refs", "told")
 
     sink = False  # True: writes vanish without the memory being looked at
 
@@ -78,6 +89,7 @@ class File:
         self.path = path
         self.pos: int = 0
         self.refs = 1
+        self.told = NOBODY
         mode = 0 if flags & O_PATH else (flags + 1) & 3  # Linux OPEN_FMODE: 0, 1, 2, 3 -> r, w, rw, none
         self.can_read = bool(mode & 1)
         self.can_write = bool(mode & 2)
@@ -94,6 +106,8 @@ class File:
         """One less; the last closes the file and lets go of the inode."""
         self.refs -= 1
         if not self.refs:
+            if self.inode.locks is not None:
+                self.inode.drop_locks(self)
             self.release()
             self.inode.put()
 

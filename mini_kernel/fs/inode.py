@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.file import MAX_OFFSET, DirectoryOpen, File, PathFile, RegularOpen, Views
+from mini_kernel.fs.locks import Locks
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.pagecache import PageCache, PageSource
 from mini_kernel.mm.vma import VM_MAYWRITE, VM_SHARED
@@ -69,6 +70,8 @@ class Inode:
 
     kind: int = S_IFREG
     magic: int = TMPFS_MAGIC  # statfs(2) f_type
+    locks: Locks | None = None  # made by the first one
+    write_hint = 0  # RWH_* of fcntl(2)
 
     def __init__(self, sb: SuperBlock, mode: int, uid: int = 0, gid: int = 0) -> None:
         self.sb = sb
@@ -124,6 +127,13 @@ class Inode:
 
     def evict(self) -> None:
         """Nobody can reach it any more: give back what it holds."""
+
+    def drop_locks(self, owner: object) -> None:
+        """A descriptor table closed a descriptor of this inode, or an open file of it is gone: its locks go."""
+        if self.locks is not None:
+            self.locks.drop(owner)
+            if self.locks.is_empty():
+                self.locks = None
 
     # -- attributes ---------------------------------------------------------------------------------
 

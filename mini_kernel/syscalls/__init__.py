@@ -2,6 +2,7 @@
 
 from mini_kernel.syscalls import (
     dirs,
+    fcntl,
     files,
     futex,
     identity,
@@ -23,6 +24,7 @@ __all__ = [
     "INTERRUPTED",
     "TABLE",
     "dirs",
+    "fcntl",
     "files",
     "futex",
     "futex_wake",

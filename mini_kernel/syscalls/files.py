@@ -1,63 +1,27 @@
-"""Descriptors: open(2), close(2), lseek(2), dup(2), fcntl(2), ioctl(2), and a file's length."""
+"""Descriptors: open(2), close(2), lseek(2), dup(2), ioctl(2), and a file's length. fcntl is a module of its own."""
 
 from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
-from mini_kernel.fs.file import EISDIR, ENODEV, ESPIPE, MAX_OFFSET, O_CREAT, O_TRUNC, File, PathFile, RegularOpen
+from mini_kernel.fs.file import EISDIR, ENODEV, ESPIPE, MAX_OFFSET, O_CREAT, O_TRUNC, RegularOpen
 from mini_kernel.fs.inode import (
     EFBIG,
-    EPERM,
-    F_SEAL_FUTURE_WRITE,
-    F_SEAL_GROW,
     F_SEAL_SEAL,
-    F_SEAL_SHRINK,
-    F_SEAL_WRITE,
     Directory,
     RegularFile,
 )
 from mini_kernel.fs.path import MAY_WRITE, require
-from mini_kernel.fs.pipe import FIONREAD, Fifo, PipeFile
+from mini_kernel.fs.pipe import FIONREAD, Fifo
 from mini_kernel.mm import uaccess
 from mini_kernel.mm.uaccess import ENAMETOOLONG
 from mini_kernel.syscalls.args import AT_FDCWD, EBADF, EINVAL, base_of, file_of, read_path
+from mini_kernel.syscalls.fcntl import set_cloexec
 from mini_kernel.syscalls.table import s32, s64, syscall, u32
 from mini_kernel.uapi.errno import EOPNOTSUPP
 from mini_kernel.uapi.fcntl import (
     CLOSE_RANGE_CLOEXEC,
     CLOSE_RANGE_UNSHARE,
-    F_ADD_SEALS,
-    F_DUPFD,
-    F_DUPFD_CLOEXEC,
-    F_GET_SEALS,
-    F_GETFD,
-    F_GETFL,
-    F_GETLK,
-    F_GETOWN,
-    F_GETPIPE_SZ,
-    F_GETSIG,
-    F_OFD_GETLK,
-    F_OFD_SETLK,
-    F_OFD_SETLKW,
-    F_RDLCK,
-    F_SETFD,
-    F_SETFL,
-    F_SETLK,
-    F_SETLKW,
-    F_SETOWN,
-    F_SETPIPE_SZ,
-    F_SETSIG,
-    F_UNLCK,
-    F_WRLCK,
-    FASYNC,
-    FD_CLOEXEC,
-    LOCK_EX,
-    LOCK_NB,
-    LOCK_SH,
-    LOCK_UN,
-    O_APPEND,
     O_CLOEXEC,
-    O_DIRECT,
-    O_NOATIME,
     O_NONBLOCK,
     O_WRONLY,
     POSIX_FADV_NOREUSE,
@@ -73,9 +37,7 @@ from mini_kernel.uapi.numbers import (
     SYS_dup3,
     SYS_fadvise64,
     SYS_fallocate,
-    SYS_fcntl,
     SYS_fdatasync,
-    SYS_flock,
     SYS_fsync,
     SYS_ftruncate,
     SYS_ioctl,
@@ -89,17 +51,13 @@ from mini_kernel.uapi.numbers import (
     SYS_syncfs,
     SYS_truncate,
 )
-from mini_kernel.uapi.structs import FLOCK_SIZE, pack_flock, unpack_flock
 
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
     from mini_kernel.task import Task
 
-_SETTABLE: Final = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC
 _FALLOC_KEEP_SIZE, _FALLOC_PUNCH_HOLE, _FALLOC_ZERO_RANGE = 1, 2, 16  # linux/falloc.h
 _MFD_NAME_MAX: Final = 249
-_LOCKS: Final = (F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW)
-_ALL_SEALS: Final = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
 
 
 # -- opening and closing --------------------------------------------------------------------------------
@@ -193,88 +151,12 @@ def sys_dup3(k: "Kernel", t: "Task", old: int, new: int, flags: int) -> int:
     return t.files.dup_to(old, s32(new), bool(flags & O_CLOEXEC))
 
 
-@syscall(SYS_fcntl)
-def sys_fcntl(k: "Kernel", t: "Task", fd: int, command: int, argument: int) -> int:
-    """fcntl(2). Locks always succeed: they are kept for nobody (one owner)."""
-    file, command = t.files.get(fd), s32(command)
-    if command in (F_DUPFD, F_DUPFD_CLOEXEC):
-        return t.files.dup(fd, command == F_DUPFD_CLOEXEC, s32(argument))
-    if command == F_GETFD:
-        return FD_CLOEXEC if u32(fd) in t.files.cloexec else 0
-    if command == F_SETFD:
-        _set_cloexec(t, fd, bool(argument & FD_CLOEXEC))
-        return 0
-    if command == F_GETFL:
-        return file.flags
-    if isinstance(file, PathFile):
-        raise SysError(EBADF)
-    if command == F_SETFL:
-        file.flags = (file.flags & ~_SETTABLE) | (argument & _SETTABLE)
-        return 0
-    if command in _LOCKS:
-        return _lock(t, file, command, argument)
-    if command in (F_GETPIPE_SZ, F_SETPIPE_SZ):
-        return _pipe_size(file, command, s32(argument))
-    if command in (F_GET_SEALS, F_ADD_SEALS):
-        return _seals(file, command, u32(argument))
-    if command in (F_GETOWN, F_SETOWN, F_GETSIG, F_SETSIG):
-        return 0
-    raise SysError(EINVAL)
-
-
-def _set_cloexec(t: "Task", fd: int, on: bool) -> None:
-    if on:
-        t.files.cloexec.add(u32(fd))
-    else:
-        t.files.cloexec.discard(u32(fd))
-
-
-def _lock(t: "Task", file: File, command: int, address: int) -> int:
-    kind, whence, start, length, pid = unpack_flock(uaccess.read(t.mm, address, FLOCK_SIZE))
-    if kind not in (F_RDLCK, F_WRLCK, F_UNLCK) or not 0 <= whence <= 2:
-        raise SysError(EINVAL)
-    if command in (F_GETLK, F_OFD_GETLK):
-        uaccess.write(t.mm, address, pack_flock(F_UNLCK, whence, start, length, pid))
-    elif (kind == F_RDLCK and not file.can_read) or (kind == F_WRLCK and not file.can_write):
-        raise SysError(EBADF)
-    return 0
-
-
-def _pipe_size(file: File, command: int, size: int) -> int:
-    if not isinstance(file, PipeFile):
-        raise SysError(EBADF)
-    return file.pipe.resize(size) if command == F_SETPIPE_SZ else file.pipe.capacity
-
-
-def _seals(file: File, command: int, seals: int) -> int:
-    inode = file.inode
-    if not isinstance(inode, RegularFile):
-        raise SysError(EINVAL)
-    if command == F_GET_SEALS:
-        return inode.seals
-    if not file.can_write:
-        raise SysError(EPERM)
-    if seals & ~_ALL_SEALS:
-        raise SysError(EINVAL)
-    inode.seal(seals)
-    return 0
-
-
-@syscall(SYS_flock)
-def sys_flock(k: "Kernel", t: "Task", fd: int, operation: int) -> int:
-    """flock(2). Always succeeds, as the other locks."""
-    file_of(t, fd)
-    if u32(operation) & ~LOCK_NB not in (LOCK_SH, LOCK_EX, LOCK_UN):
-        raise SysError(EINVAL)
-    return 0
-
-
 @syscall(SYS_ioctl)
 def sys_ioctl(k: "Kernel", t: "Task", fd: int, request: int, argument: int) -> int:
     """ioctl(2)."""
     file, request = file_of(t, fd), u32(request)
     if request in (FIOCLEX, FIONCLEX):
-        _set_cloexec(t, fd, request == FIOCLEX)
+        set_cloexec(t, fd, request == FIOCLEX)
     elif request == FIONBIO:
         on = uaccess.read_u32(t.mm, argument)
         file.flags = file.flags | O_NONBLOCK if on else file.flags & ~O_NONBLOCK
