@@ -15,7 +15,7 @@ from emu.boot import DEFAULT_ENVIRONMENT, DEFAULT_MEMORY, Options, Outcome, Syst
 from emu.program import AssemblerName, Program, load_program
 from emu.render.fault import fault_report
 from emu.render.strace import Selection, Strace
-from emu.render.symbols import Symbols
+from emu.symbols import Symbols
 from mini_kernel.fs.stream import BytesStream
 from mini_kernel.observe import FaultRecord
 

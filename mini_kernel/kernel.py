@@ -224,7 +224,9 @@ class Kernel:
         """Go back to a snapshot of this very system. Afterwards `snapshot()` equals `image`."""
         state = snapshot.load(image.objects, self._handles())
         frontiers = self.frames.low.frontier, self.frames.high.frontier
+        listener = self.frames.listener
         self.__dict__.update(state)
+        self.frames.listener = listener
         self.ram.tables[image.pfns] = image.contents
         _scrub(self.ram, self.frames, frontiers)
         self.cpu.load(image.cpu)

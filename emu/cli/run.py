@@ -149,7 +149,7 @@ class _Outputs:
 
 def _where(system: "System") -> "Callable[[Task, int], str]":
     """Tells where in the program a task is that runs: `loop+0x4 at prog.asm:12 [0x401004]`."""
-    from emu.render.symbols import Symbols
+    from emu.symbols import Symbols
     from mini_kernel.x86 import RIP
 
     symbols = Symbols.of(system.program)
@@ -191,7 +191,7 @@ def _report(system: "System", outcome: "Outcome", arguments: argparse.Namespace)
 
 def _fault_reports(system: "System") -> Iterator[str]:
     from emu.render.fault import fault_report
-    from emu.render.symbols import Symbols
+    from emu.symbols import Symbols
 
     symbols = Symbols.of(system.program)
     for record in system.records[:_MAX_REPORTS]:

@@ -6,6 +6,8 @@ layout.py    calibration: where the engine keeps the registers
 boot.py      from reset to ring 3
 cpu.py       the register file, in place or by copy
 native.py    host machine code for block and instruction counting
+probes.py    host machine code that stops before instructions and behind memory accesses
+debugging.py a machine with such probes
 aborts.py    the translator's abort becomes #UD
 machine.py   hooks, entries into the kernel, time slices
 stepping.py  the exact RIP of a fetch fault
@@ -14,8 +16,21 @@ selftest.py  what `emu selftest` reports
 """
 
 from emu.machine.boot import RESERVED_FRAMES
+from emu.machine.debugging import RECORD_BYTES, Access, DebugMachine, Range
 from emu.machine.errors import ClosedError, EngineError, MachineError
 from emu.machine.machine import DEFAULT_QUANTUM, Machine
 from emu.machine.ram import Ram
 
-__all__ = ["DEFAULT_QUANTUM", "RESERVED_FRAMES", "ClosedError", "EngineError", "Machine", "MachineError", "Ram"]
+__all__ = [
+    "DEFAULT_QUANTUM",
+    "RECORD_BYTES",
+    "RESERVED_FRAMES",
+    "Access",
+    "ClosedError",
+    "DebugMachine",
+    "EngineError",
+    "Machine",
+    "MachineError",
+    "Ram",
+    "Range",
+]

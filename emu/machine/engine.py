@@ -25,6 +25,8 @@ ERR_OK, ERR_READ_UNMAPPED, ERR_WRITE_UNMAPPED, ERR_FETCH_UNMAPPED, ERR_INSN_INVA
 
 # uc_hook_type and the instructions UC_HOOK_INSN accepts
 HOOK_INTR, HOOK_INSN, HOOK_CODE, HOOK_BLOCK = 1, 2, 4, 8
+HOOK_MEM_READ, HOOK_MEM_WRITE = 1 << 10, 1 << 11
+MEM_READ, MEM_WRITE = 16, 17  # uc_mem_type, what a memory hook is told
 INSN_IN, INSN_OUT, INSN_SYSCALL, INSN_SYSENTER = 218, 500, 699, 700
 
 # uc_x86_reg
@@ -42,6 +44,9 @@ SyscallHook = ctypes.CFUNCTYPE(None)  # (uc, data): both arguments left unread, 
 InterruptHook = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32)
 InHook = ctypes.CFUNCTYPE(ctypes.c_uint32)
 CodeHook = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)
+MemoryHook = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_int, ctypes.c_uint64
+)  # (uc, type, physical address, size, value)
 
 
 def _ctl_write(control: int, arguments: int) -> int:

@@ -77,7 +77,7 @@ class Entries(CpuState):
         self._control = engine.lib.uc_ctl
         stop = native.address_of(self._stop_engine)
         self._block_counter = native.Counter(NEVER, stop, 0, 0)
-        self._code_counter = native.Counter(NEVER, stop, 0, NOWHERE, self._registers_at)
+        self._code_counter = self._new_code_counter(stop)
         self._due: int = FLUSH_TLB
         self.tlb_flushes = self.code_flushes = 0  # done so far
         self._loaded_cr3 = 0
@@ -123,10 +123,17 @@ class Entries(CpuState):
             engine.hook(uc.HOOK_BLOCK, stubs.block, native.data_of(self._block_counter))
         else:
             engine.hook(uc.HOOK_BLOCK, uc.SyscallHook(self._block_hook))
-        if self.exact and stubs and self.in_place:
-            engine.hook(uc.HOOK_CODE, stubs.code, native.data_of(self._code_counter))
-        elif self.exact:
-            engine.hook(uc.HOOK_CODE, uc.CodeHook(self._code_hook))
+        if self.exact:
+            self._hook_instructions()
+
+    def _new_code_counter(self, stop: int) -> native.Counter:
+        return native.Counter(NEVER, stop, 0, NOWHERE, self._registers_at)
+
+    def _hook_instructions(self) -> None:
+        if self._stubs and self.in_place:
+            self._engine.hook(uc.HOOK_CODE, self._stubs.code, native.data_of(self._code_counter))
+        else:
+            self._engine.hook(uc.HOOK_CODE, uc.CodeHook(self._code_hook))
 
     # Hooks: called by the engine, nothing may be raised.
 

@@ -23,7 +23,7 @@ _CODE_BUFFER: Final = 32 << 20
 _POLL_MIN, _POLL_MAX, _POLL_START = 0.005, 0.02, 20_000
 
 SliceMethod = Literal["native", "python"]
-StopReason = Literal["stopped", "interrupted", "budget"]
+StopReason = Literal["stopped", "interrupted", "budget", "probe", "access"]  # the last two: see DebugMachine
 
 
 class Machine(Entries):
@@ -117,13 +117,14 @@ class Machine(Entries):
                 if self._due & INTERRUPT:
                     self._due &= ~INTERRUPT
                     return "interrupted"
-                if self._slice():
-                    return "budget"
+                cut = self._slice()
+                if cut is not None:
+                    return cut
         finally:
             self._running = False
 
-    def _slice(self) -> bool:
-        """One start of the engine and what its end asks for. True: the instruction budget is used up."""
+    def _slice(self) -> StopReason | None:
+        """One start of the engine and what its end asks for. Returns why `run` must come back, if it must."""
         chunk = self._chunk = max(1, min(self._left, self._poll))
         counter = self._block_counter
         counter.left = chunk
@@ -133,17 +134,23 @@ class Machine(Entries):
         self._adapt_poll(time.perf_counter() - began)
         self._pull()
         self._halves[self._half_old] = ALIVE
-        budget_used = self._code_counter.left < 0
-        if budget_used:
+        cut = self._cut_short()
+        if cut is not None:
             counter.left += 1  # the block hook will count the block again when it goes on
-            self._code_counter.left = 0
         expired = counter.left < 0
         used = chunk - max(counter.left, 0)
         counter.left = self._chunk = 0
         self._blocks += used
         self._left -= used
-        self._finish_slice(error, expired, budget_used)
-        return budget_used
+        self._finish_slice(error, expired, cut is not None)
+        return cut
+
+    def _cut_short(self) -> StopReason | None:
+        """Why the instruction hook stopped the engine, if it did: before an instruction that it has not counted."""
+        if self._code_counter.left >= 0:
+            return None
+        self._code_counter.left = 0
+        return "budget"
 
     def _start(self) -> int:
         """Run until something stops the engine; the uc_err."""
@@ -155,7 +162,7 @@ class Machine(Entries):
         cells.env = 0
         return error
 
-    def _finish_slice(self, error: int, expired: bool, budget_used: bool) -> None:
+    def _finish_slice(self, error: int, expired: bool, cut: bool) -> None:
         if self._failure is not None:
             failure, self._failure, self._refused = self._failure, None, None
             raise failure
@@ -167,7 +174,7 @@ class Machine(Entries):
             raise MachineError(f"the engine gave up at {self.regs[RIP]:#x}: {self._engine.describe(error)}")
         elif expired:
             self._tick_if_due()
-        elif not (budget_used or self._due & (STOP | INTERRUPT)):
+        elif not (cut or self._due & (STOP | INTERRUPT)):
             raise MachineError(f"the engine stopped for no reason at {self.regs[RIP]:#x}")
 
     def _adapt_poll(self, seconds: float) -> None:

@@ -21,6 +21,7 @@ import ctypes
 import mmap
 import platform
 import sys
+from collections.abc import Sequence
 from typing import Any, Final
 
 BLOCK_LISTING: Final = """
@@ -217,13 +218,21 @@ class AbortCells(ctypes.Structure):
     ]
 
 
+class CodePages:
+    """A page of host code at `address`, not writable, and behind it one of data, at `_CELLS_AT`."""
+
+    def __init__(self, pages: mmap.mmap, address: int) -> None:
+        self.pages = pages
+        self.address = address
+
+
 class NativeCode:
     """The stubs in an executable page: addresses of `block`, `code`, `syscall` and `abort`."""
 
-    def __init__(self, pages: mmap.mmap, address: int) -> None:
-        self.block, self.code, self.syscall, self.abort = (address + _SPACING * i for i in range(len(_STUBS)))
-        self.abort_cells = AbortCells.from_buffer(pages, _CELLS_AT)
-        self._pages = pages
+    def __init__(self, code: CodePages) -> None:
+        self.block, self.code, self.syscall, self.abort = (code.address + _SPACING * i for i in range(len(_STUBS)))
+        self.abort_cells = AbortCells.from_buffer(code.pages, _CELLS_AT)
+        self._pages = code
 
 
 def supported_host() -> bool:
@@ -233,17 +242,23 @@ def supported_host() -> bool:
 
 def load() -> NativeCode | None:
     """Put the stubs into executable memory; None where that is impossible."""
+    code = map_code(_STUBS, _SPACING)
+    return NativeCode(code) if code else None
+
+
+def map_code(stubs: Sequence[bytes], spacing: int) -> CodePages | None:
+    """A page with these stubs, `spacing` bytes from one to the next; None where that is impossible."""
     if not supported_host():
         return None
     pages = mmap.mmap(-1, _CELLS_AT + mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    for i, stub in enumerate(_STUBS):
-        pages[_SPACING * i : _SPACING * i + len(stub)] = stub
+    for i, stub in enumerate(stubs):
+        pages[spacing * i : spacing * i + len(stub)] = stub
     address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
     mprotect = ctypes.CDLL(None).mprotect
     mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     if mprotect(address, _CELLS_AT, _PROT_READ_EXEC) != 0:
         return None
-    return NativeCode(pages, address)
+    return CodePages(pages, address)
 
 
 def address_of(function: Any) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from emu import disasm
+from emu.operand import State, explain
 from emu.render import bits
-from emu.render.operand import State, explain
-from emu.render.symbols import Symbols
+from emu.symbols import Symbols
 from mini_kernel.mm.walk import LEVEL_NAMES, Step, is_leaf
 from mini_kernel.observe import AreaInfo, FaultRecord
 from mini_kernel.x86 import PTE_ADDR, PTE_P, PTRS_PER_TABLE, REGISTER_NAMES, RIP, TASK_SIZE, VEC_PF

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from emu.boot import System
 from emu.render.strace import signatures
 from emu.render.strace.call import Call
-from emu.render.symbols import Symbols
+from emu.symbols import Symbols
 from mini_kernel.task import State, Task
 from mini_kernel.x86 import RIP
 

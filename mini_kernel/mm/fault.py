@@ -230,6 +230,8 @@ def _install_new_copy(mm: Mm, vma: Vma, address: int, source: int) -> None:
         raise
     mm.frames.ram.words[slot] = pfn << PAGE_SHIFT | vma.page_bits | _DIRTY
     mm.pt.rss_anon += 1
+    if mm.frames.listener is not None:
+        mm.frames.listener.frame_copied(mm.pt.pgd, address, source, pfn)
 
 
 def _copy(mm: Mm, vma: Vma, source: int) -> int:
@@ -274,6 +276,8 @@ def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> s
     if cached:
         mm.pt.rss_file -= 1
         mm.pt.rss_anon += 1
+    if frames.listener is not None:
+        frames.listener.frame_copied(mm.pt.pgd, address, pfn, new)
     return "cow_copy"
 
 

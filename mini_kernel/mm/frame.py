@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from mini_kernel.errors import KernelBug, SysError
 from mini_kernel.hw import Cpu, PhysicalMemory
+from mini_kernel.mm.events import MemoryListener
 from mini_kernel.mm.zone import GROUP, GROUP_SHIFT, Pfns, Zone, as_run, distinct, lazy_zeros, rounded, spans
 from mini_kernel.uapi.errno import ENOMEM
 from mini_kernel.x86 import PAGE_SHIFT
@@ -69,6 +70,7 @@ class FrameAllocator:
         self.allocated = 0  # ever
         self.refuse_after = -1  # fault injection: refuse the allocation when this reaches 0; -1 never
         self.poison = False  # fill freed frames, to find those who still read them
+        self.listener: MemoryListener | None = None
         self.pins: dict[int, int] = {}  # pfn -> how often it is pinned; each pin is a reference as well
         self._set_arrays(*(lazy_zeros(rounded(self.total, shift), dtype) for _name, dtype, shift in _ARRAYS))
         self.zero_page = self.alloc()
@@ -412,6 +414,7 @@ class FrameAllocator:
         state = dict(self.__dict__)
         for name in ("counts", "kinds", "owners", "compounds"):
             del state[name]
+        state["listener"] = None
         for name, _dtype, shift in _ARRAYS:
             array = state.pop(name)
             low, high = rounded(self.low.frontier, shift), rounded(self.high.frontier, shift)

@@ -99,6 +99,8 @@ def odfork_mm(parent: Mm) -> Mm:
         pt.unclaimed += sum(pt.is_unclaimed(puds[u.parent].pfn << 9 | u.column) for u in (*whole, *pmds))
     copy_vmas(parent, child)
     parent.cpu.flush_tlb()
+    if frames.listener is not None:
+        frames.listener.tables_shared(pt.pgd, child.pt.pgd, len(tables) + len(whole))
     return child
 
 

@@ -102,6 +102,9 @@ class SharedTables(Walker):
         self.costs.ptes_copied += len(entries)
         if frames.cpu is not None:
             frames.cpu.flush_tlb()
+        if frames.listener is not None:
+            for slot, was, now in zip(slots.tolist(), old.tolist(), new.tolist(), strict=True):
+                frames.listener.table_broken(self.pgd, slot, was, now)
 
     def _exchange(self, old: Pfns, new: Pfns, block: Entries, file: int, anon: int, huge: bool) -> None:
         """Own `new` tables, with `file` and `anon` counted entries, instead of `old` ones, if those were ours."""
@@ -125,6 +128,9 @@ class SharedTables(Walker):
             self._count_tables(foreign, 1, huge)
         self._point_at(slots, tables, huge)
         self.costs.tables_reused += len(slots)
+        if self.frames.listener is not None:
+            for slot, table in zip(slots.tolist(), tables.tolist(), strict=True):
+                self.frames.listener.table_reused(self.pgd, slot, table)
 
     def _point_at(self, slots: Slots, tables: Pfns, huge: bool) -> None:
         """Claimed entries."""

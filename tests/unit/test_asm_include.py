@@ -11,7 +11,7 @@ import pytest
 from emu import disasm
 from emu.asm import AsmError, Assembler, Image, listing, sources
 from emu.program import load_program
-from emu.render.symbols import Symbols
+from emu.symbols import Symbols
 from userland.catalogue import INCLUDE
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import keystone
 import pytest
 
-from emu.machine import Machine, MachineError, engine, layout, native
+from emu.machine import Machine, MachineError, engine, layout, native, probes
 from emu.machine.cpu import Calibration
 from emu.machine.selftest import run_selftest
 
@@ -17,6 +17,8 @@ STUBS = {
     "code": (native.CODE_LISTING, native.CODE_CODE),
     "syscall": (native.SYSCALL_LISTING, native.SYSCALL_CODE),
     "abort": (native.ABORT_LISTING, native.ABORT_CODE),
+    "step": (probes.STEP_LISTING, probes.STEP_CODE),
+    "access": (probes.ACCESS_LISTING, probes.ACCESS_CODE),
 }
 
 
@@ -34,6 +36,8 @@ def test_the_offsets_are_those_of_the_layout() -> None:
     assert [getattr(native.Counter, f).offset for f in ("left", "stop", "count", "last", "registers", "flags")] == [
         0, 8, 16, 24, 32, 40,
     ]  # fmt: skip
+    fields = ("resume", "hit", "filter", "mode", "low", "length", "stack", "end", "rcx", "r11", "ring")
+    assert [getattr(probes.Probe, f).offset for f in fields] == list(range(80, 168, 8))
     fields = ("registers", "read", "enter", "odd", "mode", "ram", "size", "cr3_at")
     assert [getattr(native.SyscallFrame, f).offset for f in fields] == list(range(0, 64, 8))
 

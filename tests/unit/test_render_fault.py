@@ -4,7 +4,7 @@ from emu import disasm
 from emu.asm import Image, Line, Section
 from emu.program import Program
 from emu.render.fault import fault_report
-from emu.render.symbols import Symbols
+from emu.symbols import Symbols
 from mini_kernel.mm.walk import Step
 from mini_kernel.observe import AreaInfo, FaultRecord, Sharer
 from mini_kernel.uapi.signal import FPE_INTDIV, SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL, SIGFPE, SIGSEGV

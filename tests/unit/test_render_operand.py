@@ -5,9 +5,9 @@ import struct
 import pytest
 
 from emu import disasm
+from emu.operand import State, accesses, explain
 from emu.program import Program
-from emu.render.operand import State, accesses, explain
-from emu.render.symbols import Symbols
+from emu.symbols import Symbols
 from mini_kernel.x86 import RAX, RBP, RBX, RCX, RSP
 
 REGS = [0] * 17

@@ -1,4 +1,4 @@
-"""emu.render.symbols and emu.render.elf: names and lines of assembled programs and of ELF files from anywhere."""
+"""emu.symbols and emu.elf_symbols: names and lines of assembled programs and of ELF files from anywhere."""
 
 import random
 import shutil
@@ -11,7 +11,7 @@ import pytest
 
 from emu import api
 from emu.program import AssemblerName, Program, load_program
-from emu.render.symbols import SourceLine, Symbols
+from emu.symbols import SourceLine, Symbols
 
 SOURCE = """.include "part.inc"
 .text

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from emu.render.memory import peek
+from emu.peek import peek
 from mini_kernel.task import Task
 from mini_kernel.uapi import syscall_names
 

@@ -15,7 +15,7 @@ from emu.program import Program
 
 if TYPE_CHECKING:
     from emu.asm import Image
-    from emu.render.elf import ElfTables
+    from emu.elf_symbols import ElfTables
 
 MAX_SOURCE: Final = 1 << 24  # bytes of a source file that a line is shown of
 
@@ -108,7 +108,7 @@ class ElfSymbols(Symbols):
 
     @cached_property
     def _tables(self) -> "ElfTables":
-        from emu.render.elf import ElfTables  # pyelftools takes 60 ms to load
+        from emu.elf_symbols import ElfTables  # pyelftools takes 60 ms to load
 
         return ElfTables(self._program.data)
 

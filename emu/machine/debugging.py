@@ -1,0 +1,184 @@
+"""A machine for a debugger: exact, and stopped by breakpoints, ranges and memory accesses without touching the guest.
+
+Time is `instructions()`, which may be set: going back to a snapshot goes back in time. Every stop is before an
+instruction that has had no effect yet, and running on from there is the same as not having stopped.
+"""
+
+import ctypes
+from typing import Final, Literal, NamedTuple
+
+from emu.machine import engine as uc
+from emu.machine import native, probes
+from emu.machine.cpu import NOWHERE
+from emu.machine.entries import NEVER
+from emu.machine.errors import MachineError
+from emu.machine.machine import DEFAULT_QUANTUM, Machine, StopReason
+from mini_kernel.x86 import PAGE_SHIFT, R11, RCX, RIP
+
+AccessKind = Literal["read", "write"]
+RECORD_BYTES: Final = probes.RECORD_BYTES
+
+
+class Access(NamedTuple):
+    """A load or store of user code that touched a watched range. `value` is what a store writes, at most 8 bytes."""
+
+    kind: AccessKind
+    physical: int
+    size: int
+    value: int
+    rip: int  # of the instruction
+
+
+class Range(NamedTuple):
+    """Physical addresses [start, end) to watch for loads, stores or both."""
+
+    start: int
+    end: int
+    reads: bool
+    writes: bool
+
+
+class DebugMachine(Machine):
+    """A Machine with a Probe. Raises MachineError where the host cannot run native code."""
+
+    def __init__(self, ram_bytes: int, quantum: int = DEFAULT_QUANTUM, huge_pages: bool = True) -> None:
+        code = probes.load()
+        if code is None:
+            raise MachineError("the debugger needs an x86-64 host that allows executable memory")
+        self._pages, self._step_at, self._access_at = code
+        self._tables = probes.Tables()
+        self._ranges: tuple[Range, ...] = ()
+        self._held: int | None = None  # the budget, while an access has set it to 0
+        self._from = NOWHERE  # the instruction that entered the kernel
+        self.accesses: list[Access] = []
+        super().__init__(ram_bytes, quantum, "native", exact=True, huge_pages=huge_pages)
+        if not self.in_place:
+            raise MachineError("the debugger needs the engine's register file in place")
+
+    def _new_code_counter(self, stop: int) -> native.Counter:
+        self._probe = probes.Probe(NEVER, stop, 0, NOWHERE, self._registers_at)
+        self._probe.filter = ctypes.addressof(self._tables.steps)
+        self._probe.end = self._probe.resume = NOWHERE
+        return self._probe
+
+    def _hook_instructions(self) -> None:
+        engine = self._engine
+        engine.hook(uc.HOOK_CODE, self._step_at, native.data_of(self._probe))
+        self._callback = uc.MemoryHook(self._access_hook)
+        self._access_frame = probes.AccessFrame(
+            native.address_of(self._callback), ctypes.addressof(self._tables.frames)
+        )
+        engine.hook(uc.HOOK_MEM_READ | uc.HOOK_MEM_WRITE, self._access_at, native.data_of(self._access_frame))
+
+    # -- what to stop for ---------------------------------------------------------------------------
+
+    def mark(self, addresses: set[int]) -> None:
+        """Return "probe" before instructions at these addresses (and, by accident, at others)."""
+        self._tables.mark_steps(addresses)
+
+    def watch(self, ranges: tuple[Range, ...]) -> None:
+        """Return "access" behind instructions that touch these ranges; `accesses` says how."""
+        self._ranges = ranges
+        self._tables.mark_frames({
+            pfn for r in ranges for pfn in range(r.start >> PAGE_SHIFT, (r.end - 1 >> PAGE_SHIFT) + 1)
+        })  # fmt: skip
+
+    def stop_outside(self, low: int, high: int) -> None:
+        """Return "probe" before an instruction outside [low, high)."""
+        self._probe.low, self._probe.length = low, high - low
+        self._probe.mode |= probes.OUTSIDE
+
+    def stop_above(self, stack: int) -> None:
+        """Return "probe" before an instruction that sees RSP above `stack`."""
+        self._probe.stack = stack
+        self._probe.mode |= probes.ABOVE
+
+    def stop_at_jump(self) -> None:
+        """Return "probe" before an instruction that was jumped to."""
+        self._probe.mode |= probes.JUMPED
+
+    def stop_anywhere(self) -> None:
+        """Undo the three before."""
+        self._probe.mode = 0
+
+    def record_into(self, address: int) -> None:
+        """Leave a record of RECORD_BYTES of every instruction from this host address on; 0 ends it.
+
+        Room for the whole instruction budget must be there.
+        """
+        self._probe.ring = address
+
+    def recorded_to(self) -> int:
+        """Where the next record would go."""
+        return self._probe.ring
+
+    # -- running ------------------------------------------------------------------------------------
+
+    def set_instructions(self, count: int) -> None:
+        """Set the clock of `instructions()`."""
+        self._probe.count = count
+
+    def run(self) -> StopReason:
+        """As Machine.run, or "probe" or "access"; the instruction at RIP now is let pass."""
+        probe = self._probe
+        probe.resume = self.regs[RIP]
+        self.accesses.clear()
+        return super().run()
+
+    def let_pass(self, address: int) -> None:
+        """From a trap handler: the instruction there goes on, so do not stop before it again."""
+        self._probe.resume = address
+
+    @property
+    def entered_from(self) -> int:
+        """In a trap handler: the address of the instruction that was begun last."""
+        return self._from
+
+    def undo_syscall(self) -> None:
+        """From a trap handler's `syscall`: as if the instruction had not been begun. It will be executed again."""
+        regs, probe = self.regs, self._probe
+        regs[RIP], regs[RCX], regs[R11] = self._from, probe.rcx, probe.r11
+        self._uncount()
+
+    def _uncount(self) -> None:
+        probe = self._probe
+        probe.count -= 1
+        probe.left += 1
+        if self._held is not None:
+            self._held += 1
+        if probe.ring:
+            probe.ring -= RECORD_BYTES
+
+    def _settle(self, begun: bool) -> None:
+        probe = self._probe
+        self._from = probe.last
+        before = probe.count
+        super()._settle(begun)
+        if probe.count != before:
+            if self._held is not None:
+                self._held += 1
+            if probe.ring:
+                probe.ring -= RECORD_BYTES
+
+    def _cut_short(self) -> StopReason | None:
+        probe = self._probe
+        if self._held is not None and probe.left < 0:
+            probe.left, self._held = self._held, None
+            return "access"
+        if probe.hit:
+            probe.hit = 0
+            return "probe"
+        return super()._cut_short()
+
+    def _access_hook(self, _engine: int, kind: int, physical: int, size: int, value: int) -> None:
+        write = kind == uc.MEM_WRITE
+        for r in self._ranges:
+            if physical < r.end and r.start < physical + size and (r.writes if write else r.reads):
+                break
+        else:
+            return
+        probe = self._probe
+        self.accesses.append(Access("write" if write else "read", physical, size, value, probe.last))
+        if self._held is None:
+            self._held = probe.left
+        probe.left = 0  # stop before the next instruction

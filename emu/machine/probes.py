@@ -1,0 +1,216 @@
+"""Host machine code of a machine that is debugged: what to look at before every instruction and memory access.
+
+`STEP_CODE` takes the place of native.CODE_CODE. It counts as that does, and besides stops *before* an instruction
+
+- whose address is marked in `filter`, a byte for each value of the low twelve bits (so others may be hit as well:
+  whoever marks an address looks at RIP afterwards), or
+- that the `mode` asks for: one outside [low, low + length), one with RSP above `stack`, one reached by a jump.
+
+The first instruction after a stop is never held up: it is the one at `resume`. While `ring` is set every instruction
+leaves its registers there, RECORD_BYTES each, as they were before it.
+
+`ACCESS_CODE` sees loads and stores with their physical addresses. Where the frame's byte in a table of 65,536 is set it
+calls on to Python, which looks closer.
+
+All of it lives outside the guest: no guest byte, register or flag is touched, and no page is touched either.
+"""
+
+import ctypes
+from typing import Final
+
+from emu.machine import native
+
+STEP_LISTING: Final = """
+    sub qword ptr [rcx], 1
+    js expired
+    mov r9, qword ptr [rcx + 96]
+    mov eax, esi
+    and eax, 4095
+    cmp byte ptr [r9 + rax], 0
+    jne suspect
+    cmp dword ptr [rcx + 104], 0
+    jne modes
+go:
+    inc qword ptr [rcx + 16]
+    mov qword ptr [rcx + 24], rsi
+    mov qword ptr [rcx + 80], -1
+    mov edx, edx
+    add rdx, rsi
+    mov qword ptr [rcx + 136], rdx
+    mov r9, qword ptr [rcx + 32]
+    mov rax, qword ptr [r9 + 8]
+    mov rdx, qword ptr [r9 + 88]
+    mov qword ptr [rcx + 144], rax
+    mov qword ptr [rcx + 152], rdx
+    movups xmm0, xmmword ptr [r9 + 136]
+    movups xmm1, xmmword ptr [r9 + 152]
+    mov rax, qword ptr [r9 + 168]
+    movups xmmword ptr [rcx + 40], xmm0
+    movups xmmword ptr [rcx + 56], xmm1
+    mov qword ptr [rcx + 72], rax
+    mov r8, qword ptr [rcx + 160]
+    test r8, r8
+    jne record
+    ret
+record:
+    mov qword ptr [r8 + 128], rsi
+    movups xmmword ptr [r8 + 136], xmm0
+    movups xmmword ptr [r8 + 152], xmm1
+    mov qword ptr [r8 + 168], rax
+    movups xmm0, xmmword ptr [r9]
+    movups xmm1, xmmword ptr [r9 + 16]
+    movups xmmword ptr [r8], xmm0
+    movups xmmword ptr [r8 + 16], xmm1
+    movups xmm0, xmmword ptr [r9 + 32]
+    movups xmm1, xmmword ptr [r9 + 48]
+    movups xmmword ptr [r8 + 32], xmm0
+    movups xmmword ptr [r8 + 48], xmm1
+    movups xmm0, xmmword ptr [r9 + 64]
+    movups xmm1, xmmword ptr [r9 + 80]
+    movups xmmword ptr [r8 + 64], xmm0
+    movups xmmword ptr [r8 + 80], xmm1
+    movups xmm0, xmmword ptr [r9 + 96]
+    movups xmm1, xmmword ptr [r9 + 112]
+    movups xmmword ptr [r8 + 96], xmm0
+    movups xmmword ptr [r8 + 112], xmm1
+    add r8, 176
+    mov qword ptr [rcx + 160], r8
+    ret
+modes:
+    mov eax, dword ptr [rcx + 104]
+    test al, 1
+    je stack
+    mov r8, rsi
+    sub r8, qword ptr [rcx + 112]
+    cmp r8, qword ptr [rcx + 120]
+    jae suspect
+stack:
+    test al, 2
+    je jump
+    mov r9, qword ptr [rcx + 32]
+    mov r8, qword ptr [r9 + 32]
+    cmp r8, qword ptr [rcx + 128]
+    ja suspect
+jump:
+    test al, 4
+    je go
+    cmp rsi, qword ptr [rcx + 136]
+    je go
+suspect:
+    cmp rsi, qword ptr [rcx + 80]
+    je go
+    inc qword ptr [rcx]
+    mov qword ptr [rcx + 88], 1
+expired:
+    jmp qword ptr [rcx + 8]
+"""
+
+ACCESS_LISTING: Final = """
+    mov rax, rdx
+    shr rax, 12
+    movzx eax, ax
+    mov r10, qword ptr [r9 + 8]
+    cmp byte ptr [r10 + rax], 0
+    jne close
+    ret
+close:
+    jmp qword ptr [r9]
+"""
+STEP_CODE: Final = bytes.fromhex(
+    "488329010f88540100004c8b496089f025ff0f000041803c01000f8529010000837968000f85e100000048ff411048897118"
+    "48c74150ffffffff89d24801f2488991880000004c8b4920498b4108498b51584889819000000048899198000000410f1081"
+    "88000000410f108998000000498b81a80000000f1141280f114938488941484c8b81a00000004d85c07501c34989b0800000"
+    "00410f118088000000410f118898000000498980a8000000410f1001410f104910410f1100410f114810410f104120410f10"
+    "4930410f114020410f114830410f104140410f104950410f114040410f114850410f104160410f104970410f114060410f11"
+    "48704981c0b00000004c8981a0000000c38b4168a801740d4989f04c2b41704c3b4178732aa80274114c8b49204d8b41204c"
+    "3b81800000007715a8040f84eefeffff483bb1880000000f84e1feffff483b71500f84d7feffff48ff0148c7415801000000"
+    "ff6108"
+)
+ACCESS_CODE: Final = bytes.fromhex("4889d048c1e80c0fb7c04d8b510841803c02007501c341ff21")
+
+#: What a step leaves in the ring: 16 registers, RIP, and the five words of the lazy flags (see native.Counter).
+RECORD_WORDS: Final = 22
+RECORD_BYTES: Final = RECORD_WORDS * 8
+
+#: `Probe.mode`
+OUTSIDE, ABOVE, JUMPED = 1, 2, 4
+
+_FILTER_SIZE: Final = 4096
+_FRAMES_SIZE: Final = 65536
+_SPACING: Final = 512
+
+
+class Probe(native.Counter):
+    """What STEP_CODE finds at `user_data`, behind the fields it shares with CODE_CODE.
+
+    resume       address of the instruction that is let pass, once
+    hit          set when a stop was for `filter` or `mode`
+    filter       address of the byte table
+    mode         OUTSIDE | ABOVE | JUMPED
+    low, length  of the range that OUTSIDE is about
+    stack        the limit of ABOVE
+    end          where the last instruction begun ends
+    rcx, r11     these registers before it, which `syscall` destroys
+    ring         where the next record goes, 0 for nowhere
+    """
+
+    resume: int
+    hit: int
+    filter: int
+    mode: int
+    low: int
+    length: int
+    stack: int
+    end: int
+    rcx: int
+    r11: int
+    ring: int
+    _fields_ = [  # noqa: RUF012  # as for every ctypes.Structure; the rule knows only direct subclasses
+        ("resume", ctypes.c_uint64),
+        ("hit", ctypes.c_uint64),
+        ("filter", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("low", ctypes.c_uint64),
+        ("length", ctypes.c_uint64),
+        ("stack", ctypes.c_uint64),
+        ("end", ctypes.c_uint64),
+        ("rcx", ctypes.c_uint64),
+        ("r11", ctypes.c_uint64),
+        ("ring", ctypes.c_uint64),
+    ]
+
+
+class AccessFrame(ctypes.Structure):
+    """What ACCESS_CODE finds: where Python is called, and the table of frames."""
+
+    close: int
+    frames: int
+    _fields_ = [("close", ctypes.c_uint64), ("frames", ctypes.c_uint64)]
+
+
+class Tables:
+    """The two byte tables, 0 everywhere: `steps` by the low bits of an address, `frames` by those of a frame number."""
+
+    def __init__(self) -> None:
+        self.steps = (ctypes.c_ubyte * _FILTER_SIZE)()
+        self.frames = (ctypes.c_ubyte * _FRAMES_SIZE)()
+
+    def mark_steps(self, addresses: "set[int]") -> None:
+        """Stop before instructions at these addresses, and at no others but by accident."""
+        ctypes.memset(self.steps, 0, _FILTER_SIZE)
+        for address in addresses:
+            self.steps[address & _FILTER_SIZE - 1] = 1
+
+    def mark_frames(self, frames: "set[int]") -> None:
+        """Look at accesses to these frames."""
+        ctypes.memset(self.frames, 0, _FRAMES_SIZE)
+        for pfn in frames:
+            self.frames[pfn & _FRAMES_SIZE - 1] = 1
+
+
+def load() -> tuple[native.CodePages, int, int] | None:
+    """(what to keep, STEP_CODE's address, ACCESS_CODE's); None where there is no executable memory."""
+    pages = native.map_code((STEP_CODE, ACCESS_CODE), _SPACING)
+    if pages is None:
+        return None
+    return pages, pages.address, pages.address + _SPACING
