@@ -13,6 +13,7 @@ from mini_kernel.fs.path import FsContext
 from mini_kernel.ledger import Ledger
 from mini_kernel.mm.mm import Mm
 from mini_kernel.timer import Timer
+from mini_kernel.uapi.poll import POLLIN
 from mini_kernel.uapi.resource import RLIM_INFINITY, RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_SIGPENDING
 from mini_kernel.uapi.signal import (
     SA_NOCLDWAIT,
@@ -106,6 +107,7 @@ class Process:
         self.stopped = False
         self.continued = False  # continued, not yet waited for
         self.child_events = WaitQueue()
+        self.signal_events = WaitQueue()  # who watches for signals through signalfd(2)
         self.odf = ODF_OFF  # what its forks are, see ODF_*
         self.ledger = Ledger()
         self.children_ledger = Ledger()
@@ -146,6 +148,8 @@ class RunQueue:
 
 class Task:
     """One thread of execution."""
+
+    exclusive = False  # wait.Waiter
 
     def __init__(
         self, tid: int, process: Process, mm: Mm | None, files: FdTable, fs: FsContext, run_queue: RunQueue
@@ -210,7 +214,7 @@ class Task:
 
     # -- waiting ------------------------------------------------------------------------------------
 
-    def wake(self) -> None:
+    def wake(self, key: int = 0) -> None:
         """End a wait: leave all queues and become runnable."""
         if self.state is not State.WAITING:
             return
@@ -251,6 +255,7 @@ def post(task: Task, info: SigInfo, pending: list[SigInfo]) -> None:
     if info.signo < 32 and any(p.signo == info.signo for p in pending):
         return  # standard signals do not queue
     pending.append(info)
+    process.signal_events.wake(POLLIN)
     for candidate in (task, *process.tasks):
         if candidate.alive and not candidate.blocked & bit(info.signo):
             candidate.attention = True

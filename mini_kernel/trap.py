@@ -17,6 +17,7 @@ from mini_kernel.uapi.errno import EINTR, ENOSYS
 from mini_kernel.uapi.numbers import (
     SYS_clock_nanosleep,
     SYS_epoll_pwait,
+    SYS_epoll_pwait2,
     SYS_epoll_wait,
     SYS_nanosleep,
     SYS_pause,
@@ -106,7 +107,7 @@ ARGUMENTS: Final[tuple[Callable[[Any], tuple[int, ...]], ...]] = (
 #: Calls that a handler always interrupts, SA_RESTART or not (signal(7)).
 NEVER_RESTARTED: Final = frozenset((
     SYS_nanosleep, SYS_clock_nanosleep, SYS_pause, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6,
-    SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_epoll_wait, SYS_epoll_pwait, SYS_restart_syscall,
+    SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_restart_syscall,
 ))  # fmt: skip
 
 #: vector -> (signal, si_code, si_addr is RIP), as Linux's traps.c sends them.

@@ -9,10 +9,15 @@ from typing import Protocol
 
 
 class Waiter(Protocol):
-    """A task, as a wait queue sees it."""
+    """A task or an epoll watch, as a wait queue sees it."""
 
-    def wake(self) -> None:
-        """Become runnable (no effect if already so)."""
+    exclusive: bool  # of several such, one that takes the wake-up is enough
+
+    def wake(self, key: int = 0) -> bool | None:
+        """Become runnable (no effect if already so). `key`: the POLL* bits that may hold now, 0 for any.
+
+        An exclusive waiter returns True if it takes the wake-up.
+        """
         ...
 
 
@@ -33,10 +38,12 @@ class WaitQueue:
         if waiter in self.waiters:
             self.waiters.remove(waiter)
 
-    def wake(self) -> None:
-        """Make every waiter runnable, in the order they came."""
+    def wake(self, key: int = 0) -> None:
+        """Wake every waiter in the order they came, of the exclusive ones those up to the first that takes it."""
+        taken = False
         for waiter in list(self.waiters):
-            waiter.wake()
+            if not (taken and waiter.exclusive) and waiter.wake(key):
+                taken = True
 
 
 class Block(Exception):

@@ -73,14 +73,23 @@ class User(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """An entry of an epoll instance."""
+
+    def file_closed(self) -> None:
+        """The file it watches is going."""
+        ...
+
+
 class File:
     """One open file. `refs` counts descriptors and mappings; the last `put` closes it.
 
     Methods that a kind of file does not offer fail as Linux does when the operation is missing.
     """
 
-    __slots__ = ("can_read", "can_write", "flags", "inode", "path", "pos", "refs", "told")
+    __slots__ = ("can_read", "can_write", "flags", "inode", "path", "pos", "refs", "told", "watchers")
 
+    can_poll = False  # True: may be watched by epoll(7); False also means always ready
     sink = False  # True: writes vanish without the memory being looked at
 
     def __init__(self, inode: "Inode", flags: int, path: bytes = b"") -> None:
@@ -90,6 +99,7 @@ class File:
         self.pos: int = 0
         self.refs = 1
         self.told = NOBODY
+        self.watchers: list[Watcher] | None = None  # epoll instances, each with one of its entries
         mode = 0 if flags & O_PATH else (flags + 1) & 3  # Linux OPEN_FMODE: 0, 1, 2, 3 -> r, w, rw, none
         self.can_read = bool(mode & 1)
         self.can_write = bool(mode & 2)
@@ -108,6 +118,8 @@ class File:
         if not self.refs:
             if self.inode.locks is not None:
                 self.inode.drop_locks(self)
+            for watcher in tuple(self.watchers or ()):
+                watcher.file_closed()
             self.release()
             self.inode.put()
 

@@ -70,6 +70,7 @@ class PipeFile(File):
     __slots__ = ("pipe",)
 
     inode: "Fifo"
+    can_poll = True
 
     def __init__(self, inode: "Fifo", flags: int, path: bytes) -> None:
         super().__init__(inode, flags, path)
@@ -110,7 +111,7 @@ class PipeFile(File):
             done = end
         del buffer[:done]
         if pipe.write_queue.waiters:
-            pipe.write_queue.wake()
+            pipe.write_queue.wake(WRITABLE)
         return done
 
     def may_write(self, n: int) -> int:
@@ -134,7 +135,7 @@ class PipeFile(File):
         for view in views:
             buffer += view
         if pipe.read_queue.waiters:
-            pipe.read_queue.wake()
+            pipe.read_queue.wake(READABLE)
         return len(buffer) - before
 
     def poll(self) -> int:

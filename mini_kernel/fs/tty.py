@@ -121,6 +121,7 @@ class StreamFile(File):
     __slots__ = ()
 
     inode: StreamInode
+    can_poll = True
 
     def may_read(self, n: int) -> int:
         inode = self.inode

@@ -2,6 +2,8 @@
 
 from mini_kernel.syscalls import (
     dirs,
+    epoll,
+    events,
     fcntl,
     files,
     futex,
@@ -24,6 +26,8 @@ __all__ = [
     "INTERRUPTED",
     "TABLE",
     "dirs",
+    "epoll",
+    "events",
     "fcntl",
     "files",
     "futex",

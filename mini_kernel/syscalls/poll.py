@@ -42,7 +42,7 @@ _SETS: Final = (
 # -- timeouts and masks ---------------------------------------------------------------------------------
 
 
-def _deadline(k: "Kernel", t: "Task", timeout_ns: int | None) -> int | None:
+def deadline_of(k: "Kernel", t: "Task", timeout_ns: int | None) -> int | None:
     """When the wait ends: fixed when the call is first made, kept while it is issued again."""
     if timeout_ns is None:
         return None
@@ -56,7 +56,8 @@ def _time(seconds: int, fraction: int, scale: int) -> int:
     return seconds * NSEC_PER_SEC + fraction * scale
 
 
-def _read_timespec(t: "Task", address: int) -> int | None:
+def read_timespec(t: "Task", address: int) -> int | None:
+    """A timespec in nanoseconds, None for a null pointer. Raises SysError EINVAL, EFAULT."""
     return _time(*unpack_timespec(uaccess.read(t.mm, address, 16)), 1) if address else None
 
 
@@ -64,7 +65,7 @@ def _read_timeval(t: "Task", address: int) -> int | None:
     return _time(*unpack_timeval(uaccess.read(t.mm, address, 16)), 1000) if address else None
 
 
-def _enter_mask(t: "Task", address: int, size: int) -> None:
+def enter_mask(t: "Task", address: int, size: int) -> None:
     """Wait with another signal mask; it comes back with the result, or with the handler that interrupts."""
     if not address:
         return
@@ -76,15 +77,20 @@ def _enter_mask(t: "Task", address: int, size: int) -> None:
         t.blocked = mask
 
 
-def _leave_mask(t: "Task") -> None:
+def leave_mask(t: "Task") -> None:
     if t.saved_mask is not None:
         t.blocked, t.saved_mask = t.saved_mask, None
 
 
-def _wait(k: "Kernel", queues: list[WaitQueue], deadline: int | None) -> None:
+def wait(k: "Kernel", queues: list[WaitQueue], deadline: int | None) -> None:
     """Raises Block unless the deadline has come."""
     if deadline is None or k.clock.now_ns() < deadline:
         raise Block(*dict.fromkeys(queues), deadline_ns=deadline)
+
+
+def _wait(k: "Kernel", t: "Task", queues: list[WaitQueue], deadline: int | None) -> None:
+    """`wait` of poll(2) and select(2): a signal that is due interrupts even the call that would not wait."""
+    wait(k, queues, None if t.deliverable() else deadline)
 
 
 # -- poll -----------------------------------------------------------------------------------------------
@@ -95,7 +101,7 @@ def _poll(k: "Kernel", t: "Task", fds: int, count: int, timeout_ns: int | None) 
     if count > t.files.limit:
         raise SysError(EINVAL)
     entries = list(_POLLFD.iter_unpack(uaccess.read(t.mm, fds, count * _POLLFD.size))) if count else []
-    deadline = _deadline(k, t, timeout_ns)
+    deadline = deadline_of(k, t, timeout_ns)
     queues: list[WaitQueue] = []
     results: list[int] = []
     for fd, events, _revents in entries:
@@ -107,7 +113,7 @@ def _poll(k: "Kernel", t: "Task", fds: int, count: int, timeout_ns: int | None) 
         queues += file.queues()
     ready = sum(map(bool, results))
     if not ready:
-        _wait(k, queues, deadline)
+        _wait(k, t, queues, deadline)
     packed = b"".join(_POLLFD.pack(fd, events, bits) for (fd, events, _), bits in zip(entries, results, strict=True))
     uaccess.write(t.mm, fds, packed)
     return ready
@@ -123,14 +129,14 @@ def sys_poll(k: "Kernel", t: "Task", fds: int, count: int, timeout: int) -> int:
 @syscall(SYS_ppoll)
 def sys_ppoll(k: "Kernel", t: "Task", fds: int, count: int, timeout: int, mask: int, size: int) -> int:
     """ppoll(2); writes back the time that is left, as Linux does."""
-    timeout_ns = _read_timespec(t, timeout)
-    _enter_mask(t, mask, size)
+    timeout_ns = read_timespec(t, timeout)
+    enter_mask(t, mask, size)
     try:
         ready = _poll(k, t, fds, count, timeout_ns)
     except SysError:
-        _leave_mask(t)
+        leave_mask(t)
         raise
-    _leave_mask(t)
+    leave_mask(t)
     if timeout_ns is not None:
         uaccess.write(t.mm, timeout, pack_timespec(_left(k, t)))
     return ready
@@ -173,7 +179,7 @@ def _select(k: "Kernel", t: "Task", n: int, addresses: tuple[int, int, int], tim
         raise SysError(EINVAL)
     n = min(n, t.files.limit)
     wanted = _read_sets(t, n, addresses)
-    deadline = _deadline(k, t, timeout_ns)
+    deadline = deadline_of(k, t, timeout_ns)
     ready, queues = [0, 0, 0], list[WaitQueue]()
     for fd, file in _files_of(t, wanted[0] | wanted[1] | wanted[2]):
         bits = file.poll()
@@ -183,7 +189,7 @@ def _select(k: "Kernel", t: "Task", n: int, addresses: tuple[int, int, int], tim
         queues += file.queues()
     count = sum(bits.bit_count() for bits in ready)
     if not count:
-        _wait(k, queues, deadline)
+        _wait(k, t, queues, deadline)
     for address, bits in zip(addresses, ready, strict=True):
         if address:
             uaccess.write(t.mm, address, bits.to_bytes((n + 63) // 64 * 8, "little"))
@@ -203,15 +209,15 @@ def sys_select(k: "Kernel", t: "Task", n: int, read: int, write: int, other: int
 @syscall(SYS_pselect6)
 def sys_pselect6(k: "Kernel", t: "Task", n: int, read: int, write: int, other: int, timeout: int, mask: int) -> int:
     """pselect(2); `mask` points to the address and the size of a signal mask."""
-    timeout_ns = _read_timespec(t, timeout)
+    timeout_ns = read_timespec(t, timeout)
     if mask:
-        _enter_mask(t, uaccess.read_u64(t.mm, mask), uaccess.read_u64(t.mm, mask + 8))
+        enter_mask(t, uaccess.read_u64(t.mm, mask), uaccess.read_u64(t.mm, mask + 8))
     try:
         count = _select(k, t, n, (read, write, other), timeout_ns)
     except SysError:
-        _leave_mask(t)
+        leave_mask(t)
         raise
-    _leave_mask(t)
+    leave_mask(t)
     if timeout_ns is not None:
         uaccess.write(t.mm, timeout, pack_timespec(_left(k, t)))
     return count

@@ -92,10 +92,12 @@ def test_waiters_are_woken_by_the_other_end(system: System) -> None:
     woken: list[str] = []
 
     class Waiter:
+        exclusive = False
+
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def wake(self) -> None:
+        def wake(self, key: int = 0) -> None:
             woken.append(self.name)
 
     reader, writer = pair(system)
