@@ -10,7 +10,7 @@ run: $(READY)
 	$(BIN)/emu run --stats examples/fork_cow.asm
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	$(BIN)/python -m pytest -n 2 -q
 
 lint: $(READY)
 	$(BIN)/ruff check emu mini_kernel userland tests

@@ -37,6 +37,7 @@ class Options:
     fork: str = "classic"
     seed: int = 0
     root: str | None = None
+    cwd: str = "/"  # where the program starts, in the guest's tree
     check: bool = False
     thp: str = "never"  # transparent huge pages
     max_insns: int | None = None  # exact: counts every instruction, at a tenth of the speed
@@ -103,7 +104,7 @@ class System:
     def _spawn(self) -> None:
         envp = [_encode(f"{k}={v}") for k, v in self.options.environment.items()]
         try:
-            self.kernel.spawn(self.path, self.argv, envp, self.streams)
+            self.kernel.spawn(self.path, self.argv, envp, self.streams, _encode(self.options.cwd))
         except ElfError as error:
             raise ProgramError(str(error), file=self.program.path or self.program.name) from None
         except SysError as error:

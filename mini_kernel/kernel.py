@@ -86,8 +86,9 @@ class Kernel:
         argv: list[bytes],
         envp: list[bytes],
         streams: tuple[HostStream, HostStream, HostStream],
+        cwd: bytes = b"/",
     ) -> Task:
-        """Create the first process, running the program at `path` in the guest's file system.
+        """Create the first process, running the program at `path` in the guest's file system, in directory `cwd`.
 
         Raises SysError (ENOENT, EACCES, ENOMEM, ...) or ElfError.
         """
@@ -96,7 +97,7 @@ class Kernel:
         process.odf = ODF_ACTIVE if self.config.fork == "odf" else ODF_OFF
         files = FdTable()
         self.vfs.attach_stdio(files, *streams)
-        task = Task(tid, process, None, files, self.vfs.context(), self.sched.run_queue)
+        task = Task(tid, process, None, files, self.vfs.context(cwd), self.sched.run_queue)
         loaded = self._load(task, path, argv, envp)
         self.tasks[tid] = task
         self.processes[tid] = process

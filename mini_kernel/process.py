@@ -130,6 +130,7 @@ def _new_task(k: "Kernel", parent: Task, flags: int, exit_signal: int, mm: Mm) -
     fs = parent.fs if flags & CLONE_FS else parent.fs.copy()
     child = Task(tid, process, mm, files, fs, parent.run_queue)
     child.blocked = parent.blocked
+    child.nice = parent.nice
     child.name, child.exe_path = parent.name, parent.exe_path
     if not flags & CLONE_VM or flags & CLONE_VFORK:
         child.altstack = parent.altstack

@@ -177,6 +177,7 @@ class Task:
         self.sleep = Timer(self)  # ends a wait that has a deadline
         self.vfork_done: WaitQueue | None = None  # woken when this child has let go of its parent's memory
         self.clear_child_tid = 0
+        self.nice = 0  # setpriority(2); the scheduler does not look at it
         process.tasks.append(self)
 
     # -- what other modules ask ---------------------------------------------------------------------

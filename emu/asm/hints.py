@@ -39,12 +39,9 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     if len(lower) < 2:
         return ""
     best = (limit + 1, False, 0, "")
-    letters = set(lower)
     for candidate in candidates:
         if candidate != name and abs(len(candidate) - len(name)) <= best[0] and candidate:
             other = candidate.lower()
-            if len(letters.difference(other)) > best[0]:  # each needs a change of its own
-                continue
             best = min(best, (_distance(lower, other), other[0] != lower[0], len(other), candidate))
     return best[-1] if best[0] <= limit else ""
 

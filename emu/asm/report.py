@@ -1,6 +1,5 @@
 """The mistakes of a program as what the user reads: in order, each once, with hints, and without mere consequences."""
 
-import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -95,7 +94,6 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-@functools.cache
 def _constants() -> Iterable[str]:
     from mini_kernel import uapi
 

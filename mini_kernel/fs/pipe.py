@@ -199,6 +199,10 @@ class AnonymousPipe(Fifo):
 
     magic = PIPEFS_MAGIC
 
+    def open_data(self, flags: int, path: bytes, caller: "Caller") -> File:
+        """Open it again by its name in /proc/PID/fd: at once, as it was open before."""
+        return PipeFile(self, flags, path)
+
     def ends(self, flags: int) -> tuple[PipeFile, PipeFile]:
         """The (read, write) ends as new open files; `flags` may have O_NONBLOCK."""
         name = b"pipe:[%d]" % self.ino

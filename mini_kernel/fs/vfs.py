@@ -110,9 +110,12 @@ class Vfs:
         dev.add(b"shm", shm)
         return dev
 
-    def context(self) -> FsContext:
-        """Root's view for a new process: `/`, umask 022."""
-        return FsContext(self.root, self.root)
+    def context(self, cwd: bytes = b"/") -> FsContext:
+        """Root's view for a new process in directory `cwd`, with umask 022. Raises SysError ENOENT, ENOTDIR."""
+        directory = self.lookup(self.boot, cwd)
+        if not isinstance(directory, Directory):
+            raise SysError(ENOTDIR)
+        return FsContext(self.root, directory)
 
     # -- for the embedding --------------------------------------------------------------------------
 
@@ -225,6 +228,8 @@ class Vfs:
             return place.link.read_target(caller)
         if place.is_special():
             assert isinstance(place.inode, Directory)
+            if not place.inode.nlink:
+                return place.inode.name + b" (deleted)"
             return path_of(place.inode, caller.fs.root)
         parent = path_of(place.parent, caller.fs.root)
         return (parent if parent != b"/" else b"") + b"/" + place.name

@@ -8,6 +8,7 @@ from mini_kernel.fs.inode import (
     EFBIG,
     F_SEAL_SEAL,
     Directory,
+    Inode,
     RegularFile,
 )
 from mini_kernel.fs.path import MAY_WRITE, require
@@ -51,6 +52,8 @@ from mini_kernel.uapi.numbers import (
     SYS_syncfs,
     SYS_truncate,
 )
+from mini_kernel.uapi.resource import RLIMIT_FSIZE
+from mini_kernel.uapi.signal import SIGXFSZ
 
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
@@ -186,6 +189,14 @@ def _regular(t: "Task", fd: int) -> RegularFile:
     return file.inode
 
 
+def _check_size_limit(t: "Task", inode: Inode, size: int) -> None:
+    """SysError(EFBIG), with SIGXFSZ, if a file would grow to more than RLIMIT_FSIZE (Linux inode_newsize_ok)."""
+    limit = t.process.rlimits.get(RLIMIT_FSIZE)
+    if limit is not None and inode.size() < size and size > limit[0]:
+        t.send_signal(SIGXFSZ)
+        raise SysError(EFBIG)
+
+
 @syscall(SYS_ftruncate)
 def sys_ftruncate(k: "Kernel", t: "Task", fd: int, length: int) -> int:
     """ftruncate(2)."""
@@ -195,6 +206,7 @@ def sys_ftruncate(k: "Kernel", t: "Task", fd: int, length: int) -> int:
     file = file_of(t, fd)
     if not file.can_write or not isinstance(file.inode, RegularFile):
         raise SysError(EINVAL)
+    _check_size_limit(t, file.inode, size)
     file.inode.truncate(size)
     return 0
 
@@ -209,6 +221,7 @@ def sys_truncate(k: "Kernel", t: "Task", address: int, length: int) -> int:
     if isinstance(inode, Directory):
         raise SysError(EISDIR)
     require(inode, MAY_WRITE, t.fs)
+    _check_size_limit(t, inode, size)
     inode.truncate(size)
     return 0
 
@@ -228,6 +241,8 @@ def sys_fallocate(k: "Kernel", t: "Task", fd: int, mode: int, offset: int, lengt
     ):
         raise SysError(EOPNOTSUPP)
     if not mode & _FALLOC_PUNCH_HOLE:
+        if not keep:
+            _check_size_limit(t, inode, start + size)
         inode.check_growth(start + size)
     if mode & ~_FALLOC_KEEP_SIZE:
         inode.punch(start, start + size)

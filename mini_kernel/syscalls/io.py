@@ -11,7 +11,7 @@ from mini_kernel.fs.file import DirectoryOpen, File, RegularOpen, SeekableFile
 from mini_kernel.mm import uaccess
 from mini_kernel.syscalls.args import Iov, gather, read_iov
 from mini_kernel.syscalls.table import s64, syscall
-from mini_kernel.uapi.errno import EBADF, EFAULT, EINVAL, EISDIR, EOPNOTSUPP, EPIPE, ESPIPE
+from mini_kernel.uapi.errno import EBADF, EFAULT, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EPIPE, ESPIPE
 from mini_kernel.uapi.fcntl import O_APPEND, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOWAIT, RWF_SYNC
 from mini_kernel.uapi.numbers import (
     SYS_copy_file_range,
@@ -27,7 +27,8 @@ from mini_kernel.uapi.numbers import (
     SYS_write,
     SYS_writev,
 )
-from mini_kernel.uapi.signal import SIGPIPE
+from mini_kernel.uapi.resource import RLIM_INFINITY, RLIMIT_FSIZE
+from mini_kernel.uapi.signal import SIGPIPE, SIGXFSZ
 from mini_kernel.wait import Block
 from mini_kernel.x86 import TASK_SIZE
 
@@ -79,6 +80,8 @@ def write_file(t: "Task", file: File, iov: Iov, total: int) -> int:
     if file.sink or not total:
         return total
     done: int = t.restart.get("done", 0)
+    if RLIMIT_FSIZE in t.process.rlimits and isinstance(file, RegularOpen):
+        total = below_size_limit(t, file, file.pos, total)
     try:
         while done < total:
             n = file.may_write(total - done)
@@ -96,6 +99,19 @@ def write_file(t: "Task", file: File, iov: Iov, total: int) -> int:
         if not done:
             raise
     return done
+
+
+def below_size_limit(t: "Task", file: RegularOpen, offset: int, count: int) -> int:
+    """How much of a write RLIMIT_FSIZE lets through. Raises SysError(EFBIG), with SIGXFSZ, if it is nothing.
+
+    Linux generic_write_check_limits.
+    """
+    limit = t.process.rlimits.get(RLIMIT_FSIZE, (RLIM_INFINITY, RLIM_INFINITY))[0]
+    start = file.inode.size() if file.flags & O_APPEND else offset
+    if start >= limit:
+        t.send_signal(SIGXFSZ)
+        raise SysError(EFBIG)
+    return min(count, limit - start)
 
 
 @syscall(SYS_read)
@@ -153,6 +169,8 @@ def _write_at(t: "Task", file: File, iov: Iov, total: int, offset: int) -> int:
         return total
     if not total and isinstance(file, RegularOpen):
         return 0
+    if isinstance(file, RegularOpen):
+        total = below_size_limit(t, file, offset, total)
     seekable = isinstance(file, SeekableFile)  # others refuse, and do so before the memory is looked at
     return file.write_at(gather(t.mm, iov, 0, total, False) if total and seekable else [], offset)
 

@@ -43,7 +43,6 @@ PAGES = 24
 ARENA = 0x10_0020_0000 - 8 * PAGE  # a 2 MiB boundary inside
 HEAP = 0x5555_5560_0000
 Step = list[Any]
-CHECK_EVERY = 4  # steps; and after the last of a sequence
 
 
 class Ours:
@@ -59,20 +58,13 @@ class Ours:
         self.file = FakeFile(self.mm.frames, 6)
         self.names: list[int] = []
         self.kept: list[Any] = []
-        self.steps = 0
-
-    def check(self) -> None:
-        """Every invariant."""
-        check_all(self.mm, files=(self.file,))
 
     def run(self, name: str, *args: int) -> Any:
         try:
             result = getattr(self, "op_" + name)(*args)
         except SysError as error:
             result = -error.errno
-        self.steps += 1
-        if self.steps % CHECK_EVERY == 0:
-            self.check()
+        check_all(self.mm, files=(self.file,))
         return 0 if result is None else result
 
     def place(self, result: int, length: int) -> Any:
@@ -274,21 +266,16 @@ def by_page(areas: list[Step]) -> dict[int, tuple[Any, ...]]:
     return pages
 
 
-def story(sequence: list[Step]) -> str:
-    """The steps, a line each."""
-    return "\n".join(str([hex(x) if isinstance(x, int) else x for x in s]) for s in sequence)
-
-
-def compare_areas(ours: list[Step], theirs: list[Step], heap: bool = False) -> None:
+def compare_areas(ours: list[Step], theirs: list[Step], story: str, heap: bool = False) -> None:
     """The same pages, and the same boundaries but for private areas that only Linux has reasons to keep apart."""
     pages = by_page(ours)
-    assert pages == by_page(theirs)
+    assert pages == by_page(theirs), story
     if heap:
         return
     cuts, linux_cuts = ({area[0] for area in areas} for areas in (ours, theirs))
-    assert cuts <= linux_cuts, f"Linux merges at {[hex(a) for a in cuts - linux_cuts]}"
+    assert cuts <= linux_cuts, f"{story}: Linux merges at {[hex(a) for a in cuts - linux_cuts]}"
     for cut in linux_cuts - cuts:
-        assert pages[cut][0].endswith("p"), f"Linux does not merge at {cut:#x}"
+        assert pages[cut][0].endswith("p"), f"{story}: Linux does not merge at {cut:#x}"
 
 
 def is_accepted(step: Step, ours: Any, theirs: Any) -> bool:
@@ -301,18 +288,15 @@ def is_accepted(step: Step, ours: Any, theirs: Any) -> bool:
 def compare(sequence: list[Step], ours: Ours, theirs: Any) -> bool:
     """Run one sequence here and compare; False if it ended at an accepted difference."""
     for i, (step, (result, areas)) in enumerate(zip(sequence, theirs["steps"], strict=True)):
+        story = "\n".join(str([hex(x) if isinstance(x, int) else x for x in s]) for s in sequence[: i + 1])
         mine = ours.run(*step)
         if is_accepted(step, mine, result):
             return False
-        assert mine == result, f"{story(sequence[: i + 1])}\ngives {mine} here and {result} on the host"
-        try:
-            compare_areas(ours.areas(), areas, isinstance(ours, OurHeap))
-        except AssertionError as difference:
-            raise AssertionError(f"{story(sequence[: i + 1])}\n{difference}") from None
-    ours.check()
+        assert mine == result, f"{story}\ngives {mine} here and {result} on the host"
+        compare_areas(ours.areas(), areas, story, isinstance(ours, OurHeap))
     content = [ours.run("read", page * PAGE + (0 if isinstance(ours, OurHeap) else ARENA)) for page in range(PAGES)]
     different = {n: pair for n, pair in enumerate(zip(content, theirs["content"], strict=True)) if pair[0] != pair[1]}
-    assert not different, f"{story(sequence)}\nthen (page: (here, host)) {different}"
+    assert not different, f"{story}\nthen (page: (here, host)) {different}"
     return True
 
 
@@ -340,5 +324,5 @@ def test_random_heaps_do_what_the_host_kernel_does() -> None:
 def test_the_comparison_notices_rights() -> None:
     """A map that differs in one right is told apart (a check of the check)."""
     with pytest.raises(AssertionError):
-        compare_areas([[0, PAGE, "rw-p", "", 0]], [[0, PAGE, "r--p", "", 0]])
+        compare_areas([[0, PAGE, "rw-p", "", 0]], [[0, PAGE, "r--p", "", 0]], "")
     assert VM_ACCESS == 7
