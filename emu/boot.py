@@ -9,7 +9,8 @@ from types import ModuleType, TracebackType
 from typing import Any, Final, Literal, Self
 
 from emu.errors import EmuError, ProgramError
-from emu.machine import DEFAULT_QUANTUM, RESERVED_FRAMES, Machine
+from emu.listeners import Listeners
+from emu.machine import DEFAULT_QUANTUM, RESERVED_FRAMES, DebugMachine, Machine
 from emu.program import Program
 from mini_kernel.elf import ElfError
 from mini_kernel.errors import SysError
@@ -43,6 +44,7 @@ class Options:
     max_insns: int | None = None  # exact: counts every instruction, at a tenth of the speed
     timeout: float | None = None
     exact: bool = False
+    debug: bool = False  # on a DebugMachine, for emu.debug
     quantum: int = DEFAULT_QUANTUM
     slice_method: Literal["native", "python"] | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_ENVIRONMENT))
@@ -88,6 +90,7 @@ class System:
         self.options = options or Options()
         self.program = program
         self.streams = streams or (BytesStream(), BytesStream(), BytesStream())
+        self._listeners = Listeners()
         self.machine = _machine(self.options)
         try:
             o = self.options
@@ -161,8 +164,15 @@ class System:
             stream.cancel()
 
     def observe(self, observer: Observer | None) -> None:
-        """Tell `observer` what happens from now on."""
-        self.kernel.observer = observer
+        """Tell `observer` too what happens from now on."""
+        if observer is not None:
+            self._listeners.add(observer)
+            self.kernel.observer = self._listeners.only()
+
+    def ignore(self, observer: Observer) -> None:
+        """Undo `observe`."""
+        self._listeners.remove(observer)
+        self.kernel.observer = self._listeners.only()
 
     # -- looking ------------------------------------------------------------------------------------
 
@@ -251,6 +261,8 @@ def _machine(options: Options) -> Machine:
         raise EmuError(f"--fork must be one of {', '.join(FORKS)}, not {options.fork}")
     if options.thp not in THP_MODES:
         raise EmuError(f"--thp must be one of {', '.join(THP_MODES)}, not {options.thp}")
+    if options.debug:
+        return DebugMachine(options.memory & -4096, options.quantum)
     exact = options.exact or options.max_insns is not None
     return Machine(options.memory & -4096, options.quantum, options.slice_method, exact)
 

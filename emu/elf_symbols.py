@@ -89,6 +89,20 @@ class ElfTables:
         except Exception:
             return None
 
+    def address_of_line(self, file: str, line: int) -> int | None:
+        """The first instruction of a line of a file, named by the end of its path; "" is the first one that has it."""
+        try:
+            return min(self._rows_of_line(file, line), default=None)
+        except Exception:
+            return None
+
+    def _rows_of_line(self, file: str, line: int) -> Iterator[int]:
+        dwarf = self._dwarf
+        for unit in dwarf.iter_CUs() if dwarf is not None else ():
+            for row in self._table(unit):
+                if row.line == line and (not file or row.file == file or row.file.endswith("/" + file)):
+                    yield row.start
+
     def _candidates(self, address: int) -> Iterator[list[Row]]:
         """The line tables that may know `address`: that of the unit .debug_aranges names, else all."""
         dwarf = self._dwarf

@@ -61,6 +61,16 @@ class Symbols:
         del address
         return None
 
+    def extent(self, address: int) -> tuple[int, int] | None:
+        """The instructions [low, high) around `address` that come from the same line, as far as one piece goes."""
+        del address
+        return None
+
+    def address_of_line(self, file: str, line: int) -> int | None:
+        """The first instruction of a line of `file` (its name's end will do; "": the program's own), if it has any."""
+        del file, line
+        return None
+
     def place(self, address: int) -> str | None:
         """`loop+0x4 at prog.asm:12`, or as much of it as is known."""
         name, line = self.name(address), self.line(address)
@@ -98,6 +108,18 @@ class ImageSymbols(Symbols):
         line = self._image.lines[i]
         return SourceLine(line.file, line.line, line.expansion or _row(self._texts.get(line.file, []), line.line))
 
+    def address_of_line(self, file: str, line: int) -> int | None:
+        image = self._image
+        wanted = file or (image.lines[0].file if image.lines else "")
+        return min((at.address for at in image.lines if at.line == line and is_end(at.file, wanted)), default=None)
+
+    def extent(self, address: int) -> tuple[int, int] | None:
+        i = bisect_right(self._line_starts, address) - 1
+        if self.line(address) is None:
+            return None
+        line = self._image.lines[i]
+        return line.address, line.address + max(1, line.length)
+
 
 class ElfSymbols(Symbols):
     """Of an ELF file. Lines of its sources are shown if these are below its own or the present directory."""
@@ -125,6 +147,13 @@ class ElfSymbols(Symbols):
             self._texts[path] = self._read(path)
         return SourceLine(row.file, row.line, _row(self._texts[path], row.line))
 
+    def address_of_line(self, file: str, line: int) -> int | None:
+        return self._tables.address_of_line(file, line)
+
+    def extent(self, address: int) -> tuple[int, int] | None:
+        row = self._tables.row(address)
+        return (row.start, row.end) if row else None
+
     def _read(self, path: str) -> list[str]:
         """The lines of a source file; none of one that is elsewhere, for an ELF file may name any file it likes."""
         real = os.path.realpath(path)
@@ -139,6 +168,11 @@ class ElfSymbols(Symbols):
                 return file.read().split("\n")
         except (OSError, ValueError):
             return []
+
+
+def is_end(path: str, name: str) -> bool:
+    """True if `name` is the path, or its last parts."""
+    return path == name or path.endswith("/" + name)
 
 
 def _row(rows: list[str], line: int) -> str:

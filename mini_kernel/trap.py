@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
 
 _REGISTERS: Final = (RDI, RSI, RDX, R10, R8, R9)
+_RDTSCP_LENGTH: Final = 3
 _NO_ARGUMENTS: Final[tuple[int, ...]] = ()
 
 
@@ -361,6 +362,12 @@ class Traps:
         if task.attention:
             self.dispatch()
 
+    def foresee(self, task: Task, vector: int) -> int:
+        """The signal an exception other than a page fault would send; 0 if it is emulated."""
+        if vector == IA32_SYSCALL or (vector in (VEC_GP, VEC_UD) and self._timestamp_length(task)):
+            return 0
+        return _TRAP_SIGNALS.get(vector, (SIGSEGV, SI_KERNEL, False))[0]
+
     def _page_fault(self, task: Task, error: int, cr2: int) -> None:
         """Repair the access, or send the signal that says why not."""
         try:
@@ -393,15 +400,19 @@ class Traps:
     def _emulated(self, task: Task) -> bool:
         """rdtsc (#GP by CR4.TSD) and rdtscp (#UD in this CPU model) read the virtual clock."""
         regs = self.k.cpu.regs
-        code = uaccess.probe(task.mm, regs[RIP], 3)
-        if code[:2] == b"\x0f\x31":
-            length = 2
-        elif code == b"\x0f\x01\xf9":
-            length = 3
-            regs[RCX] = 0  # TSC_AUX: CPU 0
-        else:
+        length = self._timestamp_length(task)
+        if not length:
             return False
+        if length == _RDTSCP_LENGTH:
+            regs[RCX] = 0  # TSC_AUX: CPU 0
         tsc = self.k.clock.tsc()
         regs[RAX], regs[RDX] = tsc & 0xFFFF_FFFF, tsc >> 32
         regs[RIP] += length
         return True
+
+    def _timestamp_length(self, task: Task) -> int:
+        """Bytes of the rdtsc or rdtscp at RIP, 0 if it is neither."""
+        code = uaccess.probe(task.mm, self.k.cpu.regs[RIP], _RDTSCP_LENGTH)
+        if code[:2] == b"\x0f\x31":
+            return 2
+        return _RDTSCP_LENGTH if code == b"\x0f\x01\xf9" else 0

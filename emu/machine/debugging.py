@@ -5,12 +5,13 @@ instruction that has had no effect yet, and running on from there is the same as
 """
 
 import ctypes
+from collections.abc import Set as AbstractSet
 from typing import Final, Literal, NamedTuple
 
 from emu.machine import engine as uc
 from emu.machine import native, probes
 from emu.machine.cpu import NOWHERE
-from emu.machine.entries import NEVER
+from emu.machine.entries import FLUSH_CODE, FLUSH_TLB, NEVER
 from emu.machine.errors import MachineError
 from emu.machine.machine import DEFAULT_QUANTUM, Machine, StopReason
 from mini_kernel.x86 import PAGE_SHIFT, R11, RCX, RIP
@@ -72,7 +73,7 @@ class DebugMachine(Machine):
 
     # -- what to stop for ---------------------------------------------------------------------------
 
-    def mark(self, addresses: set[int]) -> None:
+    def mark(self, addresses: AbstractSet[int]) -> None:
         """Return "probe" before instructions at these addresses (and, by accident, at others)."""
         self._tables.mark_steps(addresses)
 
@@ -119,15 +120,23 @@ class DebugMachine(Machine):
         self._probe.count = count
 
     def run(self) -> StopReason:
-        """As Machine.run, or "probe" or "access"; the instruction at RIP now is let pass."""
-        probe = self._probe
-        probe.resume = self.regs[RIP]
+        """As Machine.run, or "probe" or "access"."""
         self.accesses.clear()
         return super().run()
 
     def let_pass(self, address: int) -> None:
-        """From a trap handler: the instruction there goes on, so do not stop before it again."""
+        """Do not stop before the instruction there if it is the next one, as it was stopped before already."""
         self._probe.resume = address
+
+    @property
+    def begun_last(self) -> int:
+        """The address of the instruction that was begun last."""
+        return self._probe.last if self._probe.last != NOWHERE else self._from
+
+    @property
+    def flush_due(self) -> Literal["", "tlb", "code"]:
+        """What is emptied before user code goes on."""
+        return "code" if self._due & FLUSH_CODE else "tlb" if self._due & FLUSH_TLB else ""
 
     @property
     def entered_from(self) -> int:

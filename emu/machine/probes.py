@@ -16,6 +16,7 @@ All of it lives outside the guest: no guest byte, register or flag is touched, a
 """
 
 import ctypes
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from emu.machine import native
@@ -195,13 +196,13 @@ class Tables:
         self.steps = (ctypes.c_ubyte * _FILTER_SIZE)()
         self.frames = (ctypes.c_ubyte * _FRAMES_SIZE)()
 
-    def mark_steps(self, addresses: "set[int]") -> None:
+    def mark_steps(self, addresses: AbstractSet[int]) -> None:
         """Stop before instructions at these addresses, and at no others but by accident."""
         ctypes.memset(self.steps, 0, _FILTER_SIZE)
         for address in addresses:
             self.steps[address & _FILTER_SIZE - 1] = 1
 
-    def mark_frames(self, frames: "set[int]") -> None:
+    def mark_frames(self, frames: AbstractSet[int]) -> None:
         """Look at accesses to these frames."""
         ctypes.memset(self.frames, 0, _FRAMES_SIZE)
         for pfn in frames:

@@ -2,8 +2,12 @@
 
 Each rung either repairs the tables and names what it did (the fault classes of the ledger), or raises `BadAccess`
 with the signal Linux sends. User code, the kernel's own accesses (uaccess) and MAP_POPULATE come through here.
+
+What is to be done is decided by functions that change nothing (`refusal`, `growth`, `first_touch`, `write_kind`);
+foresee.py asks the same ones what a fault would come to.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -43,6 +47,7 @@ from mini_kernel.x86 import (
     PTE_W,
 )
 
+BEHIND_THE_END: Final = "the file ends before this page"
 _NO_WRITE: Final = ~PTE_W
 _DIRTY: Final = PTE_D | PTE_SOFT_DIRTY
 
@@ -102,9 +107,7 @@ def _repair(mm: Mm, vma: Vma, address: int, error: int) -> str:
     if not entry:
         if not slot and (done := huge.repair(mm, vma, address, error)) is not None:
             return done
-        if vma.file is not None:
-            return _file(mm, vma, address, error)
-        return _demand_zero(mm, vma, address) if write else _zero_page(mm, vma, address)
+        return _FIRST[first_touch(vma, address, write)](mm, vma, address, error)
     if write:
         slot = mm.pt.make_slot(address)
         entry = mm.frames.ram.words[slot]
@@ -113,44 +116,71 @@ def _repair(mm: Mm, vma: Vma, address: int, error: int) -> str:
     return ""
 
 
-def _check_rights(vma: Vma, error: int) -> None:
-    """Linux access_error: the VMA decides, never the bits found in tables (R5)."""
+def refusal(vma: Vma, error: int) -> str:
+    """Why the VMA does not allow an access, "" if it does.
+
+    Linux access_error: the VMA decides, never the bits found in tables (R5).
+    """
     if error & PF_WRITE:
         allowed = vma.flags & VM_WRITE
     elif error & PF_INSTR:
         allowed = vma.flags & VM_EXEC
     else:
         allowed = vma.flags & VM_ACCESS
-    if not allowed:
-        kind = "write" if error & PF_WRITE else "fetch" if error & PF_INSTR else "read"
-        raise BadAccess(SIGSEGV, SEGV_ACCERR, "protection", f"the mapping does not allow to {kind}")
+    if allowed:
+        return ""
+    kind = "write" if error & PF_WRITE else "fetch" if error & PF_INSTR else "read"
+    return f"the mapping does not allow to {kind}"
 
 
-def _grow_stack(mm: Mm, address: int) -> Vma:
-    """Extend a MAP_GROWSDOWN area down to `address` (Linux expand_stack), or say that nothing is mapped there."""
+def _check_rights(vma: Vma, error: int) -> None:
+    why = refusal(vma, error)
+    if why:
+        raise BadAccess(SIGSEGV, SEGV_ACCERR, "protection", why)
+
+
+def growth(mm: Mm, address: int) -> tuple[Vma | None, str]:
+    """The MAP_GROWSDOWN area that may be extended down to `address`, or None and why (Linux expand_stack)."""
     vma = mm.first_after(address)
     if vma is None or not vma.flags & VM_GROWSDOWN:
-        raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "nothing is mapped there")
+        return None, "nothing is mapped there"
     page = address & PAGE_MASK
     if page < MMAP_MIN_ADDR or vma.end - page > mm.limits.stack:
         near = vma.start - page <= STACK_GUARD_GAP
-        reason = "the stack would exceed RLIMIT_STACK" if near else "nothing is mapped there"
-        raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", reason)
+        return None, "the stack would exceed RLIMIT_STACK" if near else "nothing is mapped there"
     i = mm.index_after(vma.start)
     if i:
         below = mm.vmas[i - 1]
         gap = 0 if below.flags & VM_GROWSDOWN or not below.flags & VM_ACCESS else STACK_GUARD_GAP
         if page < below.end + gap:
-            raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the stack would come within its guard gap")
+            return None, "the stack would come within its guard gap"
     if (mm.total_pages() << PAGE_SHIFT) + vma.start - page > mm.limits.address_space:
-        raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the stack would exceed RLIMIT_AS")
+        return None, "the stack would exceed RLIMIT_AS"
     if vma.flags & VM_LOCKED and (mm.locked_pages() << PAGE_SHIFT) + vma.start - page > mm.limits.locked:
-        raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the locked stack would exceed RLIMIT_MEMLOCK")
+        return None, "the locked stack would exceed RLIMIT_MEMLOCK"
+    return vma, ""
+
+
+def _grow_stack(mm: Mm, address: int) -> Vma:
+    """Extend a MAP_GROWSDOWN area down to `address`, or say that nothing is mapped there."""
+    vma, why = growth(mm, address)
+    if vma is None:
+        raise BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", why)
+    page = address & PAGE_MASK
     mm.set_start(vma, page)
     return mm.merge_around(mm.index_after(page))
 
 
-def _demand_zero(mm: Mm, vma: Vma, address: int) -> str:
+def first_touch(vma: Vma, address: int, write: int) -> str:
+    """What brings a page to where nothing is mapped: the fault class (of the file's that may still be "bus")."""
+    if vma.file is None:
+        return "demand_zero" if write else "zero_page"
+    if vma.index_of(address) << PAGE_SHIFT >= vma.file.cache.size:
+        return "bus"
+    return "sfork_install" if vma.flags & VM_SFORK else "file"
+
+
+def _demand_zero(mm: Mm, vma: Vma, address: int, _error: int) -> str:
     """First write to an anonymous page: a zeroed frame."""
     frames = mm.frames
     pfn = frames.alloc()
@@ -167,7 +197,7 @@ def _demand_zero(mm: Mm, vma: Vma, address: int) -> str:
     return "demand_zero"
 
 
-def _zero_page(mm: Mm, vma: Vma, address: int) -> str:
+def _zero_page(mm: Mm, vma: Vma, address: int, _error: int) -> str:
     """First read of an anonymous page: the one page of zeros, write-protected."""
     slot = mm.pt.make_slot(address)
     if vma.flags & VM_EXEC:
@@ -181,10 +211,6 @@ def _file(mm: Mm, vma: Vma, address: int, error: int) -> str:
     assert vma.file is not None
     cache = vma.file.cache
     index = vma.index_of(address)
-    if index << PAGE_SHIFT >= cache.size:
-        raise BadAccess(SIGBUS, BUS_ADRERR, "bus", "the file ends before this page")
-    if vma.flags & VM_SFORK:
-        return region.install(mm, vma, address, bool(error & PF_WRITE))
     frames = mm.frames
     source = cache.get_page(index)
     bits = vma.page_bits
@@ -206,6 +232,23 @@ def _file(mm: Mm, vma: Vma, address: int, error: int) -> str:
     frames.ram.words[slot] = source << PAGE_SHIFT | bits
     mm.pt.rss_file += 1
     return "file"
+
+
+def _sfork(mm: Mm, vma: Vma, address: int, error: int) -> str:
+    return region.install(mm, vma, address, bool(error & PF_WRITE))
+
+
+def _behind_the_end(_mm: Mm, _vma: Vma, _address: int, _error: int) -> str:
+    raise BadAccess(SIGBUS, BUS_ADRERR, "bus", BEHIND_THE_END)
+
+
+_FIRST: Final[dict[str, Callable[[Mm, Vma, int, int], str]]] = {
+    "demand_zero": _demand_zero,
+    "zero_page": _zero_page,
+    "file": _file,
+    "sfork_install": _sfork,
+    "bus": _behind_the_end,
+}
 
 
 def _settle_aliases(cache: PageCache, vma: Vma, index: int, bits: int) -> int:
@@ -248,14 +291,27 @@ def _copy(mm: Mm, vma: Vma, source: int) -> int:
     return pfn
 
 
+def write_kind(mm: Mm, vma: Vma, entry: int) -> str:
+    """What a write to a present page needs whose PTE, in a table of its own, has no W: a fault class (do_wp_page)."""
+    if vma.flags & VM_SHARED:
+        return "shared_write"
+    frames = mm.frames
+    pfn = (entry & PTE_ADDR) >> PAGE_SHIFT
+    if pfn == frames.zero_page or frames.kinds[pfn] & K_CACHE:
+        return "cow_copy"
+    # Pins do not make it anybody else's.
+    return "cow_reuse" if frames.counts[pfn] - frames.pins.get(pfn, 0) == 1 else "cow_copy"
+
+
 def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> str:
     """A write to a present page whose PTE has no W (Linux do_wp_page)."""
     frames = mm.frames
-    if vma.flags & VM_SHARED:
+    kind = write_kind(mm, vma, entry)
+    if kind == "shared_write":
         if frames.kinds[(entry & PTE_ADDR) >> PAGE_SHIFT] & K_CODE and vma.file is not None:
             alias.claim_for_writing(vma.file.cache, vma, vma.index_of(address))
         frames.ram.words[slot] = entry | PTE_W | _DIRTY | PTE_A
-        return "shared_write"
+        return kind
     pfn = (entry & PTE_ADDR) >> PAGE_SHIFT
     if pfn == frames.zero_page:
         new = frames.alloc()
@@ -264,11 +320,11 @@ def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> s
         frames.ram.words[slot] = new << PAGE_SHIFT | vma.page_bits | _DIRTY
         mm.cpu.flush_tlb()
         mm.pt.rss_anon += 1
-        return "cow_copy"
-    cached = frames.kinds[pfn] & K_CACHE
-    if frames.counts[pfn] - frames.pins.get(pfn, 0) == 1 and not cached:  # pins do not make it anybody else's
+        return kind
+    if kind == "cow_reuse":
         frames.ram.words[slot] = entry | PTE_W | _DIRTY | PTE_A
-        return "cow_reuse"
+        return kind
+    cached = frames.kinds[pfn] & K_CACHE
     new = _copy(mm, vma, pfn)
     frames.ram.words[slot] = new << PAGE_SHIFT | vma.page_bits | _DIRTY
     mm.cpu.flush_tlb()
@@ -278,7 +334,7 @@ def _write_protected(mm: Mm, vma: Vma, address: int, slot: int, entry: int) -> s
         mm.pt.rss_anon += 1
     if frames.listener is not None:
         frames.listener.frame_copied(mm.pt.pgd, address, pfn, new)
-    return "cow_copy"
+    return kind
 
 
 def populate(mm: Mm, start: int, end: int, write: bool) -> None:

@@ -52,11 +52,13 @@ def repair(mm: Mm, vma: Vma, address: int, error: int) -> str | None:
         return "" if entry & PTE_W else _write_protected(mm, vma, slot, entry)
     if vma.flags & VM_HUGETLB:
         return _first_shared(mm, vma, address, error) if vma.file is not None else _first(mm, vma, address, error)
-    if _wanted(mm, vma, error):
-        base = address & -PMD_SIZE
-        if vma.start <= base and base + PMD_SIZE <= vma.end:
-            return _first_transparent(mm, vma, address)
-    return None
+    return _first_transparent(mm, vma, address) if is_first(mm, vma, address, error) else None
+
+
+def is_first(mm: Mm, vma: Vma, address: int, error: int) -> bool:
+    """True if this access, where nothing is and no PTE table either, brings a huge page that nobody asked for."""
+    base = address & -PMD_SIZE
+    return _wanted(mm, vma, error) and vma.start <= base and base + PMD_SIZE <= vma.end
 
 
 def _wanted(mm: Mm, vma: Vma, error: int) -> bool:
@@ -132,6 +134,15 @@ def _set_leaf(mm: Mm, vma: Vma, slot: int, first: int, bits: int) -> None:
     mm.pt.has_leaves = True
 
 
+def write_kind(mm: Mm, vma: Vma, entry: int) -> str:
+    """What a write to a huge page needs whose leaf, in a table of its own, has no W: a fault class."""
+    if vma.flags & VM_SHARED:
+        return "shared_write"
+    if mm.frames.is_alone((entry & PTE_ADDR) >> PAGE_SHIFT):
+        return "cow_reuse"
+    return "huge_copy" if vma.flags & VM_HUGETLB else SPLIT
+
+
 def _write_protected(mm: Mm, vma: Vma, slot: int, entry: int) -> str:
     """A write to a huge page whose leaf has no W, in a PMD table that is ours (Linux hugetlb_wp, do_huge_pmd_wp_page).
 
@@ -140,22 +151,20 @@ def _write_protected(mm: Mm, vma: Vma, slot: int, entry: int) -> str:
     """
     frames = mm.frames
     first = (entry & PTE_ADDR) >> PAGE_SHIFT
-    if vma.flags & VM_SHARED:
+    kind = write_kind(mm, vma, entry)
+    if kind in ("shared_write", "cow_reuse"):
         frames.ram.words[slot] = entry | PTE_W | _DIRTY | PTE_A
-        return "shared_write"
-    if frames.is_alone(first):
-        frames.ram.words[slot] = entry | PTE_W | _DIRTY | PTE_A
-        return "cow_reuse"
-    if not vma.flags & VM_HUGETLB:
+        return kind
+    if kind == SPLIT:
         mm.pt.split(slot)
-        return SPLIT
+        return kind
     new = hugetlb.alloc(frames, zero=False)
     frames.ram.tables[new : new + GROUP] = frames.ram.tables[first : first + GROUP]
     _set_leaf(mm, vma, slot, new, vma.page_bits | _DIRTY)
     mm.cpu.flush_tlb()
     frames.put_groups(np.array([first]))
     mm.pt.costs.huge_copied += 1
-    return "huge_copy"
+    return kind
 
 
 # -- whole ranges ------------------------------------------------------------------------------------

@@ -1,0 +1,129 @@
+"""Breakpoints, watchpoints and catchpoints: what to stop for."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from emu.debug.events import Event, detail
+
+if TYPE_CHECKING:
+    from emu.debug.debugger import Debugger
+
+#: Decides at the stop, with the system as it is there.
+Condition = Callable[["Debugger"], bool]
+WatchKind = Literal["write", "read", "access", "change"]
+
+
+@dataclass(eq=False)
+class Point:
+    """One of them.
+
+    tgid         only for this process; None: for all
+    condition    stop only if it holds
+    ignore       pass this often before stopping
+    temporary    gone after the first stop
+    hits         how often it was reached with its condition true
+    """
+
+    number: int = 0
+    tgid: int | None = None
+    condition: Condition | None = None
+    condition_text: str = ""
+    ignore: int = 0
+    temporary: bool = False
+    enabled: bool = True
+    hits: int = 0
+
+
+@dataclass(eq=False)
+class Breakpoint(Point):
+    """Before the instruction at `address`, which was given as `text`."""
+
+    address: int = 0
+    text: str = ""
+
+
+@dataclass(eq=False)
+class Watchpoint(Point):
+    """Memory [address, address + length), virtual (in process `tgid`, or every one) or physical.
+
+    "write" is any store, "change" one that leaves other bytes. Stores by the kernel are seen when they change bytes.
+    """
+
+    address: int = 0
+    length: int = 8
+    kind: WatchKind = "write"
+    physical: bool = False
+    text: str = ""
+
+
+@dataclass(eq=False)
+class EntryWatch(Point):
+    """The paging-structure entries that translate `address` in process `tgid`."""
+
+    address: int = 0
+    text: str = ""
+
+
+@dataclass(eq=False)
+class Catchpoint(Point):
+    """Events of one kind; with `only`, those about one of these system calls, signals, fault classes, fork kinds.
+
+    `before`: system calls and faults are stopped before the kernel does anything.
+    """
+
+    kind: type[Event] = Event
+    only: frozenset[int | str] = frozenset()
+    before: bool = False
+    text: str = ""
+
+    def wants(self, event: Event) -> bool:
+        """True if this is what it waits for (condition aside)."""
+        return (
+            self.enabled
+            and not self.before
+            and isinstance(event, self.kind)
+            and (self.tgid is None or self.tgid == event.tgid)
+            and (not self.only or detail(event) in self.only)
+        )
+
+
+P = TypeVar("P", bound=Point)
+
+
+class Points:
+    """All of them by number. Numbers count from 1 and are not used twice."""
+
+    def __init__(self) -> None:
+        self._all: dict[int, Point] = {}
+        self._last = 0
+        self.changed = True  # since the machine was told
+
+    def add(self, point: P) -> P:
+        """Give it a number; None is changed about it but that."""
+        self._last += 1
+        point.number = self._last
+        self._all[point.number] = point
+        self.changed = True
+        return point
+
+    def remove(self, number: int) -> None:
+        """Raises KeyError."""
+        del self._all[number]
+        self.changed = True
+
+    def get(self, number: int) -> Point:
+        """Raises KeyError."""
+        return self._all[number]
+
+    def enable(self, number: int, enabled: bool) -> None:
+        """Raises KeyError."""
+        self._all[number].enabled = enabled
+        self.changed = True
+
+    def __iter__(self) -> Iterator[Point]:
+        return iter(list(self._all.values()))
+
+    def active(self, kind: type[P]) -> list[P]:
+        """The enabled ones of a kind, in the order of their numbers."""
+        return [p for p in self._all.values() if isinstance(p, kind) and p.enabled]

@@ -1,0 +1,262 @@
+"""Between the CPU and the kernel: sees every kernel entry before and after, writes the log, and asks for stops.
+
+The machine enters the tap instead of the kernel's trap handler; the tap passes the entry on, listens to what the kernel
+tells meanwhile, and looks at the result when the entry is over. Stops are asked for there, so that no kernel function
+is ever interrupted. Only calls and faults can also be stopped *before* the kernel sees them: the entry is undone, and
+the instruction comes again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from emu.boot import System
+from emu.debug.events import (
+    Event,
+    Executed,
+    Exited,
+    Faulted,
+    Flushed,
+    Forked,
+    FrameCopied,
+    SignalDelivered,
+    Switched,
+    SyscallEntered,
+    SyscallReturned,
+    SyscallWaits,
+    TableBroken,
+    TableReused,
+    TablesShared,
+    Time,
+    Walk,
+)
+from emu.machine import DebugMachine
+from mini_kernel.mm.foresee import Verdict, foresee
+from mini_kernel.signal import is_handled
+from mini_kernel.syscalls.table import TABLE
+from mini_kernel.task import SigInfo, Task
+from mini_kernel.trap import ARGUMENTS
+from mini_kernel.uapi.numbers import SYS_execve, SYS_execveat
+from mini_kernel.x86 import RAX, RIP, TASK_SIZE, VEC_BP, VEC_DB, VEC_PF
+
+_EXECS: Final = frozenset((SYS_execve, SYS_execveat))
+
+
+@dataclass(frozen=True)
+class Call:
+    """A system call that is about to be made."""
+
+    task: Task
+    number: int
+    arguments: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Trap:
+    """An exception that is about to be handled. `fatal`: it will kill the process."""
+
+    task: Task
+    vector: int
+    error: int
+    address: int
+    verdict: Verdict | None
+    fatal: bool
+
+
+def _no_end() -> bool:
+    return False
+
+
+class Tap:
+    """TrapHandler, Observer and MemoryListener in one.
+
+    before_call, before_fault    asked about each one; True: stop before it (the same one is not asked about again)
+    after                        called when an entry is over; True: stop
+    preempts                     False: time slices do not end
+    entries                      kernel entries so far; part of the time
+    events                       of the entry that is going on or has just ended
+    """
+
+    def __init__(self, system: System, machine: DebugMachine) -> None:
+        self.kernel = system.kernel
+        self.machine = machine
+        self.before_call: Callable[[Call], bool] | None = None
+        self.before_fault: Callable[[Trap], bool] | None = None
+        self.after: Callable[[], bool] = _no_end
+        self.preempts = True
+        self.entries = 0
+        self.events: list[Event] = []
+        self._held: tuple[int, int] | None = None  # (tid, instructions) of the entry that was stopped before
+        self._restarts: dict[int, int] = {}  # tid -> the instruction that its last entry left begun
+        self._walk: Walk = ()
+        system.observe(self)
+        self.kernel.frames.listener = self
+        machine.attach(self)
+
+    def now(self) -> Time:
+        """The present moment."""
+        return Time(self.machine.instructions(), self.entries)
+
+    def forget(self) -> None:
+        """The system has been put back: nothing that was seen holds."""
+        self.events = []
+        self._held = None
+        self._restarts.clear()
+
+    # -- entries ------------------------------------------------------------------------------------
+
+    def syscall(self) -> None:
+        """hw.TrapHandler."""
+        task = self._current()
+        ask = self.before_call
+        if ask is not None and self._hold_call(task, ask):
+            return
+        self._begin()
+        self.kernel.traps.syscall()
+        self._end(task)
+
+    def exception(self, vector: int, error: int, cr2: int) -> None:
+        """hw.TrapHandler."""
+        task = self._current()
+        ask = self.before_fault
+        if ask is not None and vector not in (VEC_BP, VEC_DB) and self._hold_fault(task, vector, error, cr2, ask):
+            return
+        self._begin()
+        self._walk = self.walk(task, cr2) if vector == VEC_PF else ()
+        rip = self.machine.regs[RIP]
+        self._restarts[task.tid] = rip
+        self.kernel.traps.exception(vector, error, cr2)
+        self._end(task)
+
+    def tick(self) -> None:
+        """hw.TrapHandler."""
+        if not self.preempts:
+            return
+        task = self._current()
+        self._begin()
+        self.kernel.traps.tick()
+        self._end(task)
+
+    def _current(self) -> Task:
+        task = self.kernel.sched.current
+        assert task is not None
+        return task
+
+    def _begin(self) -> None:
+        self.entries += 1
+        self.events = []
+
+    def _end(self, before: Task) -> None:
+        machine = self.machine
+        if machine.flush_due:
+            self._add(Flushed, before, machine.flush_due == "code")
+        task = self.kernel.sched.current
+        if task is not before:
+            self._add(Switched, before, task.tid if task is not None else 0)
+        if task is not None:
+            begun = self._restarts.pop(task.tid, None)
+            if begun is not None and begun == machine.regs[RIP]:
+                machine.let_pass(begun)
+        if self.after():
+            machine.stop()
+
+    # -- stops before the kernel ---------------------------------------------------------------------
+
+    def _was_held(self, task: Task) -> bool:
+        """True if this very entry was stopped before: it goes on now."""
+        held, self._held = self._held, None
+        return held == (task.tid, self.machine.instructions())
+
+    def _hold_call(self, task: Task, ask: Callable[[Call], bool]) -> bool:
+        if self._was_held(task):
+            return False
+        here = task.tid, self.machine.instructions()
+        regs = self.machine.regs
+        number = regs[RAX]
+        entry = TABLE.get(number)
+        if not ask(Call(task, number, ARGUMENTS[entry.arity if entry else 6](regs))):
+            return False
+        self.machine.undo_syscall()
+        self._hold(here)
+        return True
+
+    def _hold_fault(self, task: Task, vector: int, error: int, cr2: int, ask: Callable[[Trap], bool]) -> bool:
+        if self._was_held(task):
+            return False
+        verdict = foresee(task.mm, cr2, error) if vector == VEC_PF else None
+        if not ask(Trap(task, vector, error, cr2, verdict, self._is_fatal(task, vector, verdict))):
+            return False
+        self._hold((task.tid, self.machine.instructions()))
+        return True
+
+    def _hold(self, here: tuple[int, int]) -> None:
+        self._held = here
+        self.events = []
+        self.machine.stop()
+
+    def _is_fatal(self, task: Task, vector: int, verdict: Verdict | None) -> bool:
+        """True if the process dies of this exception. (rdtsc, which the kernel emulates, is none.)"""
+        signo = verdict.signal if verdict is not None else self.kernel.traps.foresee(task, vector)
+        return bool(signo) and not (is_handled(task, signo) and not task.blocked & 1 << signo - 1)
+
+    # -- what the kernel tells -----------------------------------------------------------------------
+
+    @staticmethod
+    def walk(task: Task, address: int) -> Walk:
+        """The walk for an address, () outside user space or without an address space."""
+        return tuple(task.mm.pt.walk(address)) if task.user_mm is not None and address < TASK_SIZE else ()
+
+    def _add(self, kind: Callable[..., Event], task: Task, *values: object) -> None:
+        self.events.append(kind(self.now(), task.tid, task.tgid, *values))
+
+    def syscall_enter(self, task: Task, number: int, arguments: tuple[int, ...]) -> None:
+        """Observer."""
+        self._add(SyscallEntered, task, number, arguments)
+
+    def syscall_wait(self, task: Task, number: int) -> None:
+        """Observer."""
+        self._add(SyscallWaits, task, number)
+
+    def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
+        """Observer."""
+        self._add(SyscallReturned, task, number, arguments, result)
+        if number in _EXECS and result == 0:
+            self._add(Executed, task, task.exe_path)
+
+    def signal(self, task: Task, info: SigInfo) -> None:
+        """Observer."""
+        self._add(SignalDelivered, task, info)
+
+    def fault(self, task: Task, address: int, error: int, fault_class: str) -> None:
+        """Observer."""
+        self._add(Faulted, task, address, error, fault_class, self._walk, self.walk(task, address))
+
+    def forked(self, task: Task, child: Task, kind: str) -> None:
+        """Observer."""
+        self._add(Forked, task, child.tid, child.tgid, kind)
+
+    def exited(self, task: Task, status: int) -> None:
+        """Observer."""
+        self._add(Exited, task, status, not task.process.tasks)
+
+    def table_broken(self, pgd: int, slot: int, old: int, new: int) -> None:
+        """MemoryListener."""
+        self._add(TableBroken, self._owner(pgd), slot, old, new)
+
+    def table_reused(self, pgd: int, slot: int, table: int) -> None:
+        """MemoryListener."""
+        self._add(TableReused, self._owner(pgd), slot, table)
+
+    def tables_shared(self, pgd: int, child: int, tables: int) -> None:
+        """MemoryListener."""
+        self._add(TablesShared, self._owner(pgd), tables)
+
+    def frame_copied(self, pgd: int, address: int, source: int, new: int) -> None:
+        """MemoryListener."""
+        self._add(FrameCopied, self._owner(pgd), address, source, new)
+
+    def _owner(self, pgd: int) -> Task:
+        """A task of the address space; the one that entered the kernel, where it has none yet or any more."""
+        tasks = self.kernel.tasks.values()
+        found = (t for t in tasks if t.user_mm is not None and t.user_mm.pt.pgd == pgd)
+        return next(found, None) or self.kernel.sched.loaded or next(iter(tasks))
