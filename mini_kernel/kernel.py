@@ -14,6 +14,7 @@ from mini_kernel.fs.inode import RegularFile
 from mini_kernel.fs.shm import SegmentTable
 from mini_kernel.fs.stream import HostStream
 from mini_kernel.fs.vfs import Vfs
+from mini_kernel.futex import Futexes
 from mini_kernel.hw import Cpu, PhysicalMemory
 from mini_kernel.ledger import Ledger
 from mini_kernel.mm import check as mm_check
@@ -73,7 +74,7 @@ class Kernel:
         self.last_tid = 0
         self.records: list[FaultRecord] = []  # of killed processes
         self.deadlock: Deadlock | None = None
-        self.futexes: dict[int, list[tuple[Task, int]]] = {}  # waiters by physical address, with their bitset
+        self.futexes = Futexes()
         self.dead: list[tuple[int, str, Ledger]] = []  # (pid, name, costs) in the order of death
         self.dead_total = Ledger()
         self.boot_frames = self.frames.in_use  # with no process: what must be in use again after the last exit
@@ -140,10 +141,14 @@ class Kernel:
         """The next free thread id."""
         tid = self.last_tid
         while True:
-            tid = tid + 1 if tid < (1 << 22) - 1 else 300
-            if tid not in self.tasks and tid not in self.processes:
+            tid = tid + 1 if tid < life.PID_MAX - 1 else 300
+            if not self.is_taken(tid):
                 self.last_tid = tid
                 return tid
+
+    def is_taken(self, tid: int) -> bool:
+        """True if a thread or a process has this number."""
+        return tid in self.tasks or tid in self.processes
 
     # -- stopping -----------------------------------------------------------------------------------
 
@@ -174,10 +179,6 @@ class Kernel:
         note = syscalls.INTERRUPTED.get(number)
         if note is not None:
             note(self, task, *arguments)
-
-    def futex_wake(self, mm: Mm, address: int, count: int) -> int:
-        """Wake waiters on a futex word; the number woken."""
-        return syscalls.futex_wake(self, mm, address, count)
 
     def mms(self) -> list[Mm]:
         """Every address space, once."""

@@ -5,6 +5,7 @@ from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+from mini_kernel import futex
 from mini_kernel.errors import SysError
 from mini_kernel.exec import Loaded, start
 from mini_kernel.fs.file import File
@@ -17,18 +18,24 @@ from mini_kernel.mm.mmap import munmap
 from mini_kernel.mm.odf import odfork_mm
 from mini_kernel.mm.sfork import map_region, sfork_mm
 from mini_kernel.mm.teardown import destroy
-from mini_kernel.task import ODF_ACTIVE, ODF_ARMED, ODF_OFF, Process, SigInfo, State, Task, send_to_process
-from mini_kernel.uapi.errno import EACCES, EAGAIN, EINVAL
+from mini_kernel.task import ODF_ACTIVE, ODF_ARMED, ODF_OFF, Process, SigAction, SigInfo, State, Task, send_to_process
+from mini_kernel.uapi.errno import EACCES, EAGAIN, EEXIST, EINVAL
 from mini_kernel.uapi.sched import (
     CLONE_CHILD_CLEARTID,
     CLONE_CHILD_SETTID,
+    CLONE_CLEAR_SIGHAND,
+    CLONE_DETACHED,
     CLONE_FILES,
     CLONE_FS,
+    CLONE_IO,
     CLONE_PARENT,
     CLONE_PARENT_SETTID,
+    CLONE_PTRACE,
     CLONE_SETTLS,
     CLONE_SIGHAND,
+    CLONE_SYSVSEM,
     CLONE_THREAD,
+    CLONE_UNTRACED,
     CLONE_VFORK,
     CLONE_VM,
 )
@@ -42,10 +49,12 @@ if TYPE_CHECKING:
 ForkPolicy = Callable[[Mm], Mm]
 
 MAX_TASKS = 4096  # threads-max
+PID_MAX = 1 << 22  # /proc/sys/kernel/pid_max
 KNOWN_FLAGS = (
     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VFORK | CLONE_PARENT | CLONE_THREAD | CLONE_SETTLS
     | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID
-    | 0x40000 | 0x400000 | 0x800000  # CLONE_SYSVSEM, CLONE_DETACHED, CLONE_UNTRACED: no effect here
+    | CLONE_CLEAR_SIGHAND
+    | CLONE_PTRACE | CLONE_SYSVSEM | CLONE_DETACHED | CLONE_UNTRACED | CLONE_IO  # of no effect here
 )  # fmt: skip
 
 
@@ -63,12 +72,16 @@ def clone(
     tls: int = 0,
     memory: ForkPolicy | None = None,
     memory_kind: str = "",
+    tid: int = 0,
 ) -> Task:
     """Make a new task as clone(2) does, runnable behind its parent. Raises SysError with nothing changed.
 
     Its address space comes from `memory`, which the ledger calls `memory_kind`, or else from the process's own policy.
+    Its number is `tid`, if that is not 0.
     """
     _check_flags(flags)
+    if tid and k.is_taken(tid):
+        raise SysError(EEXIST)
     if len(k.tasks) >= MAX_TASKS:
         raise SysError(EAGAIN)
     began = perf_counter_ns()
@@ -81,7 +94,7 @@ def clone(
         mm, kind = plain_fork(parent.process)(parent.mm), "odf" if parent.process.odf else "classic"
         if parent.process.odf == ODF_ARMED:
             parent.process.odf = ODF_ACTIVE
-    child = _new_task(k, parent, flags, exit_signal, mm)
+    child = _new_task(k, parent, flags, exit_signal, mm, tid or k.new_tid())
     _set_state(k, parent, child, stack, tls if flags & CLONE_SETTLS else None)
     parent.ledger.forks[kind] += 1
     elapsed = round((perf_counter_ns() - began) / 1000, 1)
@@ -107,17 +120,26 @@ def _check_flags(flags: int) -> None:
         raise SysError(EINVAL)
     if (flags & CLONE_THREAD and not flags & CLONE_SIGHAND) or (flags & CLONE_SIGHAND and not flags & CLONE_VM):
         raise SysError(EINVAL)
+    if flags & CLONE_CLEAR_SIGHAND and flags & CLONE_SIGHAND:
+        raise SysError(EINVAL)
 
 
-def _new_task(k: "Kernel", parent: Task, flags: int, exit_signal: int, mm: Mm) -> Task:
-    tid = k.new_tid()
+def _inherited_actions(parent: Process, flags: int) -> dict[int, SigAction]:
+    if flags & CLONE_SIGHAND:
+        return parent.actions
+    if flags & CLONE_CLEAR_SIGHAND:
+        return {signo: action for signo, action in parent.actions.items() if action.handler == SIG_IGN}
+    return dict(parent.actions)
+
+
+def _new_task(k: "Kernel", parent: Task, flags: int, exit_signal: int, mm: Mm, tid: int) -> Task:
     if flags & CLONE_THREAD:
         process = parent.process
     else:
         above = parent.process.parent if flags & CLONE_PARENT else parent.process
         process = Process(tid, above, parent.pgid, parent.sid)
         process.exit_signal = exit_signal
-        process.actions = parent.process.actions if flags & CLONE_SIGHAND else dict(parent.process.actions)
+        process.actions = _inherited_actions(parent.process, flags)
         process.rlimits = dict(parent.process.rlimits)
         process.odf = parent.process.odf
         if not flags & CLONE_VM:
@@ -203,6 +225,7 @@ def become(k: "Kernel", task: Task, loaded: Loaded) -> None:
     for other in list(process.tasks):
         if other is not task:
             exit_task(k, other, 0)
+    _take_over_leader(k, task)
     limits = task.mm.limits
     release_mm(k, task)
     task.user_mm = loaded.mm
@@ -215,9 +238,16 @@ def become(k: "Kernel", task: Task, loaded: Loaded) -> None:
     task.files.close_on_exec()
     process.actions = {s: a for s, a in process.actions.items() if a.handler == SIG_IGN}
     task.altstack = (0, SS_DISABLE, 0)
-    task.clear_child_tid = 0
     process.exit_signal = SIGCHLD
     start(k, loaded)
+
+
+def _take_over_leader(k: "Kernel", task: Task) -> None:
+    """The thread that called execve(2) is the process from now on, number and all (Linux de_thread)."""
+    del k.tasks[task.tid]
+    task.tid = task.tgid
+    k.tasks[task.tid] = task
+    task.process.leader_status = None
 
 
 # -- death -------------------------------------------------------------------------------------------
@@ -240,13 +270,16 @@ def exit_task(k: "Kernel", task: Task, status: int) -> None:
     k.sched.credit()
     k.sched.suspend(task, State.DEAD)
     task.attention = True
-    _clear_child_tid(k, task)
     release_mm(k, task)
     task.files.put_table()
     process = task.process
     process.tasks.remove(task)
+    if task.tid == process.tgid:
+        process.leader_status = status
     del k.tasks[task.tid]
     if not process.tasks:
+        if process.exiting is None:  # no exit_group: it ends as its first thread did
+            process.exiting = process.leader_status
         _become_zombie(k, process, status if process.exiting is None else process.exiting)
     if k.observer:
         k.observer.exited(task, status)
@@ -254,16 +287,19 @@ def exit_task(k: "Kernel", task: Task, status: int) -> None:
 
 def _clear_child_tid(k: "Kernel", task: Task) -> None:
     """CLONE_CHILD_CLEARTID: tell a joiner, if the memory is still somebody's."""
-    if task.clear_child_tid and task.mm.users > 1:
+    address, task.clear_child_tid = task.clear_child_tid, 0
+    if address and task.mm.users > 1:
         try:
-            uaccess.write_u32(task.mm, task.clear_child_tid, 0)
+            uaccess.write_u32(task.mm, address, 0)
+            k.futexes.wake(futex.key_of(task.mm, address, False), 1)
         except SysError:
             return
-        k.futex_wake(task.mm, task.clear_child_tid, 1)
 
 
 def release_mm(k: "Kernel", task: Task) -> None:
-    """The task lets go of its address space; the last user frees it. Ends a vfork parent's wait."""
+    """The task lets go of its address space (Linux mm_release); the last user frees it. Ends a vfork parent's wait."""
+    futex.release(k, task)
+    _clear_child_tid(k, task)
     mm = task.mm
     task.user_mm = None
     mm.users -= 1

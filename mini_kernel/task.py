@@ -178,6 +178,7 @@ class Task:
         self.vfork_done: WaitQueue | None = None  # woken when this child has let go of its parent's memory
         self.clear_child_tid = 0
         self.nice = 0  # setpriority(2); the scheduler does not look at it
+        self.robust_list = 0  # address of the head of the locks it holds (set_robust_list(2))
         process.tasks.append(self)
 
     # -- what other modules ask ---------------------------------------------------------------------

@@ -205,7 +205,7 @@ class Traps:
     def _wait(self, task: Task, block: Block, number: int, arguments: tuple[int, ...]) -> None:
         """The call cannot finish now: sleep, unless a signal is there to interrupt it."""
         k = self.k
-        if task.deliverable():
+        if task.deliverable() and (block.interruptible or signal.is_killed(task)):
             task.interrupted = number, arguments
             task.attention = True
         else:
@@ -226,7 +226,7 @@ class Traps:
         except SysError as error:
             result = -error.errno
         except Block as block:
-            if task.deliverable():
+            if block.interruptible and task.deliverable():
                 task.call = None
                 task.interrupted = number, arguments
                 task.attention = True
@@ -328,7 +328,7 @@ class Traps:
         done = task.restart.get("done", 0)
         if done:
             self._return(task, number, arguments, done)
-        elif restart and number not in NEVER_RESTARTED:
+        elif "again" in task.restart or (restart and number not in NEVER_RESTARTED and not task.restart.get("once")):
             regs[RAX] = number
             regs[RIP] -= 2
             task.restart.clear()

@@ -47,9 +47,13 @@ class WaitQueue:
 
 
 class Block(Exception):
-    """The call waits until one of `queues` wakes it or the virtual clock reaches `deadline_ns`."""
+    """The call waits until one of `queues` wakes it or the virtual clock reaches `deadline_ns`.
 
-    def __init__(self, *queues: WaitQueue, deadline_ns: int | None = None) -> None:
+    A signal that has something to do ends the wait, unless it is not `interruptible`: then only SIGKILL does.
+    """
+
+    def __init__(self, *queues: WaitQueue, deadline_ns: int | None = None, interruptible: bool = True) -> None:
         super().__init__()
         self.queues = queues
         self.deadline_ns = deadline_ns
+        self.interruptible = interruptible

@@ -18,6 +18,7 @@ from mini_kernel.mm.vma import (
     VM_MAYWRITE,
     VM_NOHUGEPAGE,
     VM_READ,
+    VM_SEALED,
     VM_SFORK,
     VM_SFORK_KEEP,
     VM_SHARED,
@@ -62,11 +63,33 @@ def madvise(mm: Mm, start: int, length: int, advice: int) -> None:
     covered = mm.covered(start, end)
     try:
         for vma in mm.overlapping(start, end):
+            if advice in _DISCARDS and vma.flags & VM_SEALED and _read_only(vma):
+                raise SysError(EPERM)
             action(mm, vma, max(start, vma.start), min(end, vma.end))
     finally:
         mm.merge_range(start, end)
     if not covered:
         raise SysError(ENOMEM)
+
+
+def _read_only(vma: Vma) -> bool:
+    """True for memory whose content cannot come back by writing: what sealing protects from being dropped."""
+    return vma.flags & (VM_SHARED | VM_WRITE) == 0
+
+
+def mseal(mm: Mm, start: int, length: int) -> None:
+    """Forbid for good that mappings in the range are unmapped, moved or get other rights (mseal(2)).
+
+    Raises SysError EINVAL, or ENOMEM for holes, with nothing sealed.
+    """
+    start, end = _range(start, length)
+    if start == end:
+        return
+    if not mm.covered(start, end):
+        raise SysError(ENOMEM)
+    for vma in mm.isolate(start, end):
+        vma.set_flags(vma.flags | VM_SEALED)
+    mm.merge_range(start, end)
 
 
 def _nothing(_mm: Mm, _vma: Vma, _start: int, _end: int) -> None:
@@ -179,6 +202,15 @@ def _populate(mm: Mm, start: int, end: int, advice: int) -> None:
         start = stop
 
 
+#: What loses content (Linux is_discard): refused for sealed memory that cannot be written.
+_DISCARDS: Final = (
+    mman.MADV_FREE,
+    mman.MADV_DONTNEED,
+    mman.MADV_DONTNEED_LOCKED,
+    mman.MADV_REMOVE,
+    mman.MADV_DONTFORK,
+    mman.MADV_WIPEONFORK,
+)
 Action = Callable[[Mm, Vma, int, int], None]
 _INERT: Final = (
     mman.MADV_NORMAL,

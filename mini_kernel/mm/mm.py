@@ -15,9 +15,9 @@ from mini_kernel.mm.frame import K_CACHE, K_CODE, FrameAllocator
 from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.mm.pgtable import PageTables
 from mini_kernel.mm.tlb import Gather
-from mini_kernel.mm.vma import VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_SHARED, VM_WRITE, Vma
+from mini_kernel.mm.vma import VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_SEALED, VM_SHARED, VM_WRITE, Vma
 from mini_kernel.mm.walk import Entries, frames_of, mapped
-from mini_kernel.uapi.errno import EINVAL, ENOMEM
+from mini_kernel.uapi.errno import EINVAL, ENOMEM, EPERM
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, PTE_PS, PTE_SOFT_DIRTY, PTE_W, TASK_SIZE, U64
 
 STACK_TOP = TASK_SIZE - PAGE_SIZE  # without address-space randomisation, as under setarch -R
@@ -85,6 +85,7 @@ class Mm:
         self.start_brk = self.brk = 0
         self.limits = Limits()
         self.thp = THP_NEVER
+        self.barriers = 0  # what membarrier(2) was registered for
         self.lock_future = 0  # VM_LOCKED | VM_LOCKONFAULT of mlockall(MCL_FUTURE)
         self.arguments: tuple[int, int] = (0, 0)  # where the argument strings begin and end on the stack
         self.environment: tuple[int, int] = (0, 0)  # the same for the strings behind them
@@ -239,6 +240,11 @@ class Mm:
         self.split_at(start)
         self.split_at(end)
         return self.overlapping(start, end)
+
+    def check_unsealed(self, start: int, end: int) -> None:
+        """Raises SysError(EPERM) if a mapping in [start, end) must stay as it is (mseal(2))."""
+        if any(vma.flags & VM_SEALED for vma in self.overlapping(start, end)):
+            raise SysError(EPERM)
 
     def check_ends(self, start: int, end: int) -> None:
         """Raises SysError(EINVAL) if an area of huge pages would be split inside of one (Linux hugetlb_vm_op_split)."""

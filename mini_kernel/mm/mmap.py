@@ -198,6 +198,7 @@ def unmap_range(mm: Mm, start: int, end: int) -> None:
     """
     if not mm.overlapping(start, end):
         return
+    mm.check_unsealed(start, end)
     mm.check_ends(start, end)
     mm.pt.claim_edges(start, end)
     vmas = mm.isolate(start, end)

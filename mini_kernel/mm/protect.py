@@ -10,13 +10,14 @@ from mini_kernel.mm.vma import (
     VM_GROWSDOWN,
     VM_LOCKED,
     VM_MAYWRITE,
+    VM_SEALED,
     VM_SFORK,
     VM_SHARED,
     VM_WRITE,
     Vma,
 )
 from mini_kernel.mm.walk import PTE_PROTNONE
-from mini_kernel.uapi.errno import EACCES, EINVAL, ENOMEM
+from mini_kernel.uapi.errno import EACCES, EINVAL, ENOMEM, EPERM
 from mini_kernel.uapi.mman import PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PTE_A, PTE_ADDR, PTE_D, PTE_SOFT_DIRTY, PTE_W, TASK_SIZE, page_up
 
@@ -62,6 +63,8 @@ def _protect(mm: Mm, start: int, end: int, rights: int) -> None:
             raise SysError(ENOMEM)
         if rights & ~(vma.flags >> 4):  # VM_MAYx is VM_x << 4
             raise SysError(EACCES)
+        if vma.flags & VM_SEALED:
+            raise SysError(EPERM)
         stop = min(end, vma.end)
         flags = vma.flags & ~VM_ACCESS | rights
         if vma.flags & VM_SFORK and not rights & VM_WRITE:

@@ -31,6 +31,7 @@ def mremap(mm: Mm, old: int, old_length: int, new_length: int, flags: int, new: 
         old_length, new_length = hugetlb.check_move(old, old_length, new, new_length)
         if flags & MREMAP_DONTUNMAP:
             raise SysError(EINVAL)
+    mm.check_unsealed(old, old + max(old_length, 1))
     if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         _check_target(old, old_length, new, new_length, flags)
         return _move_to(mm, old, old_length, new_length, flags, new)

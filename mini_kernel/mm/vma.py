@@ -25,6 +25,7 @@ VM_HUGETLB: Final = 0x400000
 VM_WIPEONFORK: Final = 0x2000000
 VM_HUGEPAGE: Final = 0x20000000
 VM_NOHUGEPAGE: Final = 0x40000000
+VM_SEALED: Final = 0x40000000000
 VM_SFORK: Final = 0x8000000000
 VM_ATTACHED: Final = 0x20000000000  # not in Linux: its areas are counted (System V shared memory), so none vanishes
 VM_SFORK_KEEP: Final = 0x10000000000  # the region survives execve(2)

@@ -15,12 +15,13 @@ from mini_kernel.syscalls import (
     poll,
     priority,
     procs,
+    remote,
     shm,
     signals,
     stat,
+    threads,
     times,
 )
-from mini_kernel.syscalls.futex import wake as futex_wake
 from mini_kernel.syscalls.table import INTERRUPTED, TABLE
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "fcntl",
     "files",
     "futex",
-    "futex_wake",
     "identity",
     "io",
     "memory",
@@ -41,8 +41,10 @@ __all__ = [
     "poll",
     "priority",
     "procs",
+    "remote",
     "shm",
     "signals",
     "stat",
+    "threads",
     "times",
 ]

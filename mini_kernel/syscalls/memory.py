@@ -31,10 +31,14 @@ from mini_kernel.uapi.numbers import (
     SYS_mmap,
     SYS_mprotect,
     SYS_mremap,
+    SYS_mseal,
     SYS_msync,
     SYS_munlock,
     SYS_munlockall,
     SYS_munmap,
+    SYS_pkey_alloc,
+    SYS_pkey_free,
+    SYS_pkey_mprotect,
 )
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, page_up
 
@@ -91,6 +95,36 @@ def sys_brk(k: "Kernel", t: Task, address: int) -> int:
 def sys_mprotect(k: "Kernel", t: Task, address: int, length: int, prot: int) -> int:
     """mprotect(2)."""
     protect.mprotect(t.mm, address, length, prot)
+    return 0
+
+
+@syscall(SYS_pkey_mprotect)
+def sys_pkey_mprotect(k: "Kernel", t: Task, address: int, length: int, prot: int, key: int) -> int:
+    """pkey_mprotect(2) on a CPU without protection keys: none is ever allocated."""
+    if s32(key) != -1:
+        raise SysError(EINVAL)
+    protect.mprotect(t.mm, address, length, prot)
+    return 0
+
+
+@syscall(SYS_pkey_alloc)
+def sys_pkey_alloc(k: "Kernel", t: Task, flags: int, rights: int) -> int:
+    """pkey_alloc(2): EINVAL, as Linux says without the CPU's support for protection keys."""
+    raise SysError(EINVAL)
+
+
+@syscall(SYS_pkey_free)
+def sys_pkey_free(k: "Kernel", t: Task, key: int) -> int:
+    """pkey_free(2) of a key that cannot have been allocated."""
+    raise SysError(EINVAL)
+
+
+@syscall(SYS_mseal)
+def sys_mseal(k: "Kernel", t: Task, address: int, length: int, flags: int) -> int:
+    """mseal(2)."""
+    if flags:
+        raise SysError(EINVAL)
+    advise.mseal(t.mm, address, length)
     return 0
 
 

@@ -1,7 +1,7 @@
 """fork, clone, execve, exit, wait and the ids of processes."""
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mini_kernel import elf, process
 from mini_kernel.clock import NS_PER_BLOCK
@@ -37,7 +37,6 @@ from mini_kernel.uapi.numbers import (
     SYS_gettid,
     SYS_odfork,
     SYS_sched_yield,
-    SYS_set_robust_list,
     SYS_set_tid_address,
     SYS_setpgid,
     SYS_setsid,
@@ -46,7 +45,17 @@ from mini_kernel.uapi.numbers import (
     SYS_wait4,
     SYS_waitid,
 )
-from mini_kernel.uapi.sched import CLONE_CLEAR_SIGHAND, CLONE_PIDFD, CLONE_SETTLS, CLONE_THREAD, CLONE_VFORK, CLONE_VM
+from mini_kernel.uapi.sched import (
+    CLONE_ARGS_SIZE_VER0,
+    CLONE_ARGS_SIZE_VER2,
+    CLONE_DETACHED,
+    CLONE_INTO_CGROUP,
+    CLONE_PARENT,
+    CLONE_PIDFD,
+    CLONE_THREAD,
+    CLONE_VFORK,
+    CLONE_VM,
+)
 from mini_kernel.uapi.signal import CLD_CONTINUED, CLD_STOPPED, SIGCHLD, SIGCONT
 from mini_kernel.uapi.wait import (
     P_ALL,
@@ -60,6 +69,7 @@ from mini_kernel.uapi.wait import (
     WUNTRACED,
 )
 from mini_kernel.wait import Block
+from mini_kernel.x86 import PAGE_SIZE, TASK_SIZE
 
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
@@ -67,25 +77,51 @@ if TYPE_CHECKING:
 _ANY_CHILD: Final = (
     0x2000_0000 | 0x4000_0000 | 0x8000_0000
 )  # __WNOTHREAD, __WALL, __WCLONE: all children are alike here
-_CLONE3: Final = struct.Struct("<8Q")  # flags pidfd child_tid parent_tid exit_signal stack stack_size tls
+_CLONE3: Final = struct.Struct("<11Q")
+_NSIG: Final = 64
+_MAX_NAMESPACES: Final = 32  # MAX_PID_NS_LEVEL
+
+
+class Clone3(NamedTuple):
+    """struct clone_args."""
+
+    flags: int
+    pidfd: int
+    child_tid: int
+    parent_tid: int
+    exit_signal: int
+    stack: int
+    stack_size: int
+    tls: int
+    set_tid: int
+    set_tid_size: int
+    cgroup: int
 
 
 # -- making processes --------------------------------------------------------------------------------
 
 
 def _clone(
-    k: "Kernel", t: Task, flags: int, exit_signal: int, stack: int = 0, ptid: int = 0, ctid: int = 0, tls: int = 0
+    k: "Kernel",
+    t: Task,
+    flags: int,
+    exit_signal: int,
+    stack: int = 0,
+    ptid: int = 0,
+    ctid: int = 0,
+    tls: int = 0,
+    tid: int = 0,
 ) -> int:
     """The common end of the fork family: a vfork parent waits until the child lets go of its memory."""
     if "child" in t.restart:
         child = k.tasks.get(t.restart["child"])
         if child is not None and child.vfork_done is not None:
-            raise Block(child.vfork_done)
+            raise Block(child.vfork_done, interruptible=False)
         return t.restart["child"]
-    child = process.clone(k, t, flags, exit_signal, stack, ptid, ctid, tls)
+    child = process.clone(k, t, flags, exit_signal, stack, ptid, ctid, tls, tid=tid)
     if child.vfork_done is not None:
         t.restart["child"] = child.tid
-        raise Block(child.vfork_done)
+        raise Block(child.vfork_done, interruptible=False)
     return child.tid
 
 
@@ -116,25 +152,44 @@ def sys_vfork(k: "Kernel", t: Task) -> int:
 @syscall(SYS_clone)
 def sys_clone(k: "Kernel", t: Task, flags: int, stack: int, ptid: int, ctid: int, tls: int) -> int:
     """clone(2), x86-64 argument order."""
-    return _clone(k, t, flags & 0xFFFF_FF00, flags & 0xFF, stack, ptid, ctid, tls)
+    flags = u32(flags)
+    if flags & CLONE_PIDFD:
+        raise SysError(EINVAL)
+    return _clone(k, t, flags & ~0xFF, flags & 0xFF, stack, ptid, ctid, tls)
 
 
 @syscall(SYS_clone3)
 def sys_clone3(k: "Kernel", t: Task, address: int, size: int) -> int:
-    """clone3(2) without pidfds, set_tid and cgroups."""
-    if size < _CLONE3.size:
-        raise SysError(EINVAL)
-    if size > 4096:
+    """clone3(2), but for pidfds and cgroups."""
+    if size > PAGE_SIZE:
         raise SysError(E2BIG)
+    if size < CLONE_ARGS_SIZE_VER0:
+        raise SysError(EINVAL)
     raw = uaccess.read(t.mm, address, size)
-    flags, _pidfd, ctid, ptid, exit_signal, stack, stack_size, tls = _CLONE3.unpack_from(raw)
-    if any(raw[88:]):
+    if any(raw[CLONE_ARGS_SIZE_VER2:]):
         raise SysError(E2BIG)
-    if any(raw[64:]) or flags & (CLONE_PIDFD | CLONE_CLEAR_SIGHAND | 0xFF) or exit_signal > 64:
+    a = Clone3(*_CLONE3.unpack_from(raw.ljust(CLONE_ARGS_SIZE_VER2, b"\0")))
+    tid = _wanted_tid(t, a)
+    if a.exit_signal > _NSIG or a.flags & (CLONE_DETACHED | 0xFF) or a.flags & (CLONE_PIDFD | CLONE_INTO_CGROUP):
         raise SysError(EINVAL)
-    if bool(stack) != bool(stack_size) or (flags & CLONE_THREAD and exit_signal):
+    if a.flags & (CLONE_THREAD | CLONE_PARENT) and a.exit_signal:
         raise SysError(EINVAL)
-    return _clone(k, t, flags, exit_signal, stack + stack_size, ptid, ctid, tls if flags & CLONE_SETTLS else 0)
+    if bool(a.stack) != bool(a.stack_size) or a.stack + a.stack_size > TASK_SIZE:
+        raise SysError(EINVAL)
+    return _clone(k, t, a.flags, a.exit_signal, a.stack + a.stack_size, a.parent_tid, a.child_tid, a.tls, tid)
+
+
+def _wanted_tid(t: Task, a: "Clone3") -> int:
+    """The number that clone3(2) is to give, 0 for any: there is one namespace. Raises SysError EINVAL, EFAULT."""
+    if a.set_tid_size > _MAX_NAMESPACES or bool(a.set_tid) != bool(a.set_tid_size):
+        raise SysError(EINVAL)
+    if not a.set_tid:
+        return 0
+    numbers = uaccess.read(t.mm, a.set_tid, 4 * a.set_tid_size)
+    tid = int.from_bytes(numbers[:4], "little", signed=True)
+    if a.set_tid_size > 1 or not 0 < tid < process.PID_MAX:
+        raise SysError(EINVAL)
+    return tid
 
 
 def _strings(t: Task, address: int) -> list[bytes]:
@@ -316,14 +371,6 @@ def sys_set_tid_address(k: "Kernel", t: Task, address: int) -> int:
     """set_tid_address(2)."""
     t.clear_child_tid = address
     return t.tid
-
-
-@syscall(SYS_set_robust_list)
-def sys_set_robust_list(k: "Kernel", t: Task, head: int, size: int) -> int:
-    """set_robust_list(2): accepted; there are no robust mutexes to repair without threads that die alone."""
-    if size != 24:
-        raise SysError(EINVAL)
-    return 0
 
 
 @syscall(SYS_sched_yield)

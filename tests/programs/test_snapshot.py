@@ -105,7 +105,7 @@ def contents(system: System) -> set[str]:
         found.add("pending signal")
     if any(p.zombie for p in kernel.processes.values()):
         found.add("zombie")
-    if kernel.futexes:
+    if kernel.futexes.plain:
         found.add("futex")
     if any(mm.pt.unclaimed for mm in kernel.mms()):
         found.add("shared table")
