@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from mini_kernel.errors import SysError
 from mini_kernel.mm import uaccess
+from mini_kernel.mm.frame import K_CACHE
 from mini_kernel.mm.mm import Mm
-from mini_kernel.mm.vma import VM_SHARED
+from mini_kernel.mm.vma import VM_SHARED, VM_WRITE
 from mini_kernel.uapi.errno import EDEADLK, EFAULT, EINVAL, EPERM, ESRCH
 from mini_kernel.uapi.futex import FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS
 from mini_kernel.wait import WaitQueue
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 #: (PGD of the address space, address), or (page cache, offset).
 Key = tuple[Any, int]
 
+#: Who calls a word of private memory shared does not meet those who call it private (Linux FUT_OFF_MMSHARED).
+_MMSHARED: Final = 2
 ROBUST_LIST_LIMIT: Final = 2048  # entries that are looked at, as a list may be a ring
 
 
@@ -122,13 +125,17 @@ def key_of(mm: Mm, address: int, private: bool) -> Key:
         raise SysError(EFAULT)
     if private:
         return mm.pt.pgd, address
-    try:
-        uaccess.translate(mm, address, True)
-    except SysError:
-        uaccess.translate(mm, address, False)
     vma = mm.find(address)
-    if vma is None or vma.file is None or not vma.flags & VM_SHARED:
-        return mm.pt.pgd, address
+    if vma is not None and vma.flags & VM_WRITE:
+        uaccess.translate(mm, address, True)
+        in_file = vma.flags & VM_SHARED
+    else:
+        frame = uaccess.translate(mm, address, False) >> PAGE_SHIFT
+        in_file = mm.frames.kinds[frame] & K_CACHE
+        if not in_file:
+            raise SysError(EFAULT)  # private memory that nobody can change
+    if vma is None or vma.file is None or not in_file:
+        return mm.pt.pgd, address | _MMSHARED
     return vma.file.cache, vma.index_of(address) << PAGE_SHIFT | address & (PAGE_SIZE - 1)
 
 

@@ -247,7 +247,6 @@ def _take_over_leader(k: "Kernel", task: Task) -> None:
     del k.tasks[task.tid]
     task.tid = task.tgid
     k.tasks[task.tid] = task
-    task.process.leader_status = None
 
 
 # -- death -------------------------------------------------------------------------------------------
@@ -274,12 +273,8 @@ def exit_task(k: "Kernel", task: Task, status: int) -> None:
     task.files.put_table()
     process = task.process
     process.tasks.remove(task)
-    if task.tid == process.tgid:
-        process.leader_status = status
     del k.tasks[task.tid]
     if not process.tasks:
-        if process.exiting is None:  # no exit_group: it ends as its first thread did
-            process.exiting = process.leader_status
         _become_zombie(k, process, status if process.exiting is None else process.exiting)
     if k.observer:
         k.observer.exited(task, status)

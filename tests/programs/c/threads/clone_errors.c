@@ -34,6 +34,7 @@ int main(void)
     try(clone3(&more, 104));
     try(clone3(0, 64));
     try(with(.exit_signal = 65));
+    signal(64, SIG_IGN);
     try(with(.exit_signal = 64));
     try(with(.exit_signal = 1ull << 32));
     try(with(.flags = CLONE_SIGHAND));
@@ -54,7 +55,9 @@ int main(void)
     try(with(.set_tid = (uint64_t)&taken, .set_tid_size = 33));
     try(with(.set_tid = (uint64_t)&zero, .set_tid_size = 1));
     try(with(.set_tid = (uint64_t)&taken, .set_tid_size = 1, .exit_signal = SIGCHLD));
-    pid_t wanted = 4100000;
+    pid_t wanted = 30000;
+    while (!kill(wanted, 0))
+        wanted--;
     struct args chosen = {.set_tid = (uint64_t)&wanted, .set_tid_size = 1, .exit_signal = SIGCHLD};
     long pid = syscall(SYS_clone3, &chosen, sizeof chosen - 16);
     if (!pid)

@@ -1,7 +1,6 @@
 /* Do CLONE_SETTLS, PARENT_SETTID, CHILD_SETTID and CHILD_CLEARTID do what they say, for a thread made by hand? */
 #include "say.h"
-#include <asm/prctl.h>
-#include <linux/futex.h>
+#include "futex.h"
 #include <sched.h>
 
 static char stack[16384] __attribute__((aligned(16)));

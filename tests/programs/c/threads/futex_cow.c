@@ -1,6 +1,6 @@
 /* Is a thread that waits on a private word still found after forks, copies of its page, and writes by either side? */
 #include "say.h"
-#include <linux/futex.h>
+#include "futex.h"
 #include <pthread.h>
 
 static uint32_t words[2048] __attribute__((aligned(4096)));
@@ -11,7 +11,7 @@ static void *waiter(void *argument)
     uint32_t *word = argument;
     __atomic_add_fetch(&ready, 1, __ATOMIC_SEQ_CST);
     while (!__atomic_load_n(word, __ATOMIC_SEQ_CST))
-        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
+        syscall(SYS_futex, word, word == words ? FUTEX_WAIT_PRIVATE : FUTEX_WAIT, 0, 0, 0, 0);
     return word;
 }
 
@@ -33,6 +33,9 @@ int main(void)
         words[5] = i; /* the parent writes first now and then */
         wait_and_say("child", child);
     }
+    rest(20);
+    try(syscall(SYS_futex, &words[0], FUTEX_WAKE, 9, 0, 0, 0)); /* who says private does not meet who does not */
+    try(syscall(SYS_futex, &words[1024], FUTEX_WAKE_PRIVATE, 9, 0, 0, 0));
     for (int i = 0; i < 2; i++) {
         __atomic_store_n(&words[1024 * i], 1, __ATOMIC_SEQ_CST);
         syscall(SYS_futex, &words[1024 * i], i ? FUTEX_WAKE : FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);

@@ -1,6 +1,6 @@
 /* Which errno does each misuse of futex(2) get, and what do calls that wake nobody return? */
 #include "say.h"
-#include <linux/futex.h>
+#include "futex.h"
 
 static uint32_t word = 5, other = 5;
 #define futex(address, op, value, timeout, address2, value3)                                                           \
@@ -47,7 +47,7 @@ int main(void)
     say("add: %d\n", (int)other);
     try(futex(&word, FUTEX_WAKE_OP, 1, 1, &other, FUTEX_OP(FUTEX_OP_ANDN, 4, FUTEX_OP_CMP_EQ, 5)));
     say("andn: %d\n", (int)other);
-    try(futex(&word, FUTEX_WAKE_OP, 1, 1, &other, FUTEX_OP(FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT, 5, 0, 0)));
+    try(futex(&word, FUTEX_WAKE_OP, 1, 1, &other, FUTEX_OP((FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT), 5, 0, 0)));
     say("or 1 << 5: %d\n", (int)other);
     try(futex(&word, FUTEX_WAKE_OP, 1, 1, &other, FUTEX_OP(FUTEX_OP_XOR, 0xfff, 0, 0)));
     say("xor -1: %d\n", (int)other);

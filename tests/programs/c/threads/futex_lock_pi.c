@@ -1,6 +1,6 @@
 /* Who owns a lock of FUTEX_LOCK_PI, who inherits it, and which mistakes does the kernel notice? */
 #include "say.h"
-#include <linux/futex.h>
+#include "futex.h"
 #include <pthread.h>
 
 static uint32_t lock, second, step;
@@ -36,13 +36,14 @@ static void *other(void *argument)
     say("waiters marked: %d\n", (lock & FUTEX_WAITERS) != 0);
     try(pi(&second, FUTEX_LOCK_PI));
     next();
-    try(pi(&lock, FUTEX_LOCK_PI)); /* waits for the first thread to give it up */
-    say("inherited: %d\n", (lock & FUTEX_TID_MASK) == (uint32_t)self());
+    long got = pi(&lock, FUTEX_LOCK_PI); /* waits for the first thread to give it up */
+    at(3);
+    say("inherited: %ld %d\n", got, (lock & FUTEX_TID_MASK) == (uint32_t)self());
     try(pi(&lock, FUTEX_UNLOCK_PI));
     say("lock %x\n", lock);
     try(pi(&second, FUTEX_UNLOCK_PI));
     next();
-    at(4);
+    at(5);
     try(pi(&lock, FUTEX_LOCK_PI)); /* and ends with it */
     next();
     rest(50);
@@ -63,14 +64,15 @@ int main(void)
     try(pi(&second, FUTEX_LOCK_PI)); /* so this would never end */
     try(syscall(SYS_futex, &lock, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0));
     try(pi(&lock, FUTEX_UNLOCK_PI));
-    at(3);
+    next();
+    at(4);
     say("free: %x\n", lock);
     try(pi(&lock, FUTEX_UNLOCK_PI));
     lock = 0x3ffffff0; /* nobody has that number */
     try(pi(&lock, FUTEX_LOCK_PI));
     lock = 0;
     next();
-    at(5);
+    at(6);
     try(pi(&lock, FUTEX_LOCK_PI)); /* its owner dies while this waits */
     say("died %d, mine %d\n", (lock & FUTEX_OWNER_DIED) != 0, (lock & FUTEX_TID_MASK) == (uint32_t)self());
     pthread_join(thread, 0);

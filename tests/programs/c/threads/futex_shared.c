@@ -1,6 +1,6 @@
 /* Does a futex in shared memory work between processes that map it at different places, and a private one stay private? */
 #include "say.h"
-#include <linux/futex.h>
+#include "futex.h"
 
 static long futex(void *address, int op, uint32_t value)
 {

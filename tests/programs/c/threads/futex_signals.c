@@ -1,6 +1,6 @@
 /* What does a handler do to a thread that waits on a futex: EINTR, restart, or wait on, with and without a timeout? */
 #include "say.h"
-#include <linux/futex.h>
+#include "futex.h"
 #include <pthread.h>
 
 static uint32_t word, lock;

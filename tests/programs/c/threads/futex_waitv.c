@@ -49,8 +49,9 @@ int main(void)
     struct timespec past = {1, 0};
 
     pthread_t thread = start(waits_for_three);
-    try(syscall(WAKE, &words[1], 0xfffffffful, 1, U32 | PRIVATE));
+    long woken = syscall(WAKE, &words[1], 0xfffffffful, 1, U32 | PRIVATE);
     pthread_join(thread, 0);
+    say("woken %ld\n", woken);
     try(syscall(WAKE, &words[0], 0xfffffffful, 1, U32 | PRIVATE));
 
     thread = start(waits_for_one);
@@ -58,8 +59,9 @@ int main(void)
     try(syscall(REQUEUE, pair, 0, 0, 1));
     try(syscall(WAKE, &words[0], 4ul, 1, U32 | PRIVATE));
     try(syscall(WAKE, &words[3], 4ul, 0, U32 | PRIVATE));
-    try(syscall(WAKE, &words[3], 4ul, 1, U32 | PRIVATE));
+    woken = syscall(WAKE, &words[3], 4ul, 1, U32 | PRIVATE);
     pthread_join(thread, 0);
+    say("woken %ld\n", woken);
 
     try(syscall(WAIT, &words[0], 1ul, 1ul, U32, 0, 0));
     try(syscall(WAIT, &words[0], 0ul, 1ul, U32, &past, 1));

@@ -1,6 +1,6 @@
 /* Do FUTEX_WAKE, the bitsets, REQUEUE and WAKE_OP wake exactly those they should, in the order they came? */
 #include "say.h"
-#include <linux/futex.h>
+#include "futex.h"
 #include <pthread.h>
 
 static uint32_t word, other, woken[8], count;
@@ -24,12 +24,10 @@ static void *waiter(void *argument)
 static void start(pthread_t *threads, int from, int to)
 {
     for (int id = from; id < to; id++) {
-        char path[64], state = 0;
         pthread_create(&threads[id], 0, waiter, (void *)(long)id);
         while (__atomic_load_n(&sleeping, __ATOMIC_SEQ_CST) != id + 1)
             sched_yield();
         rest(20);
-        (void)path, (void)state;
     }
 }
 

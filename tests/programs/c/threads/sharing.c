@@ -71,8 +71,8 @@ int main(void)
             kind == 5 ? 0 : compare(me, child, kind, 0, 0));
     try(compare(me, me, 9, 0, 0));
     try(compare(me, 99999999, 1, 0, 0));
-    say("antisymmetric: %d\n",
-        syscall(SYS_kcmp, me, me, 0, fds[0], again) + syscall(SYS_kcmp, me, me, 0, again, fds[0]));
+    long both = syscall(SYS_kcmp, me, me, 0, fds[0], again) + syscall(SYS_kcmp, me, me, 0, again, fds[0]);
+    say("antisymmetric: %ld\n", both);
     close(end[1]);
     wait_and_say("child", child);
     return 0;

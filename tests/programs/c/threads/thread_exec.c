@@ -17,7 +17,7 @@ static void *execs(void *argument)
     char pid[16];
     sprintf(pid, "%d", getpid());
     char *arguments[] = {program, pid, 0};
-    execv("/proc/self/exe", arguments);
+    execv(program, arguments);
     return argument;
 }
 

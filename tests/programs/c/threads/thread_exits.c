@@ -20,7 +20,8 @@ static void *leaves_late(void *argument)
 static void *gets_killed(void *argument)
 {
     rest(20);
-    *(volatile int *)8 = 1;
+    volatile int *nowhere = argument;
+    *nowhere = 1;
     return argument;
 }
 
@@ -52,8 +53,8 @@ int main(void)
     run("exit_group in a thread, leader waits", calls_exit_group, 5, 2);
     run("exit_group in a thread, leader gone", calls_exit_group, 6, 0);
     run("leader first, then the other", leaves_late, 7, 1);
-    run("a fault in a thread", gets_killed, 0, 2);
-    run("a fault in a thread, leader gone", gets_killed, 0, 0);
+    run("a fault in a thread", gets_killed, 8, 2);
+    run("a fault in a thread, leader gone", gets_killed, 8, 0);
     pid_t child = fork();
     if (!child) {
         pthread_t id;

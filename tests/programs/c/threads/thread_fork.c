@@ -9,7 +9,7 @@ static void *spins_on(void *argument)
 {
     while (!stop) {
         spins++;
-        sched_yield();
+        rest(1);
     }
     return argument;
 }
@@ -30,7 +30,7 @@ static void *forks(void *argument)
     child = vfork();
     if (!child) {
         while (spins < before + 10) /* shared memory: the other threads go on */
-            sched_yield();
+            rest(1);
         _exit(5);
     }
     say("vfork: others ran %d\n", spins >= before + 10);
