@@ -5,6 +5,7 @@ from typing import Any, Final
 from mini_kernel.hw import Cpu
 
 NS_PER_BLOCK: Final = 4  # a basic block of five to six instructions at about 1.4 per nanosecond
+NS_PER_TICK: Final = 10_000_000  # times(2), /proc/PID/stat and si_utime count in hundredths of a second (USER_HZ)
 TSC_PER_NS: Final = 2  # a 2 GHz time stamp counter
 EPOCH_NS: Final = 1_704_067_200 * 1_000_000_000  # CLOCK_REALTIME at boot: 2024-01-01T00:00:00Z
 

@@ -5,7 +5,8 @@ from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from mini_kernel import futex
+from mini_kernel import futex, jobs, signal
+from mini_kernel.clock import NS_PER_BLOCK, NS_PER_TICK
 from mini_kernel.errors import SysError
 from mini_kernel.exec import Loaded, start
 from mini_kernel.fs.file import File
@@ -18,7 +19,17 @@ from mini_kernel.mm.mmap import munmap
 from mini_kernel.mm.odf import odfork_mm
 from mini_kernel.mm.sfork import map_region, sfork_mm
 from mini_kernel.mm.teardown import destroy
-from mini_kernel.task import ODF_ACTIVE, ODF_ARMED, ODF_OFF, Process, SigAction, SigInfo, State, Task, send_to_process
+from mini_kernel.task import (
+    ODF_ACTIVE,
+    ODF_ARMED,
+    ODF_OFF,
+    Process,
+    SigAction,
+    SigInfo,
+    State,
+    Task,
+    send_to_process,
+)
 from mini_kernel.uapi.errno import EACCES, EAGAIN, EEXIST, EINVAL
 from mini_kernel.uapi.sched import (
     CLONE_CHILD_CLEARTID,
@@ -39,7 +50,15 @@ from mini_kernel.uapi.sched import (
     CLONE_VFORK,
     CLONE_VM,
 )
-from mini_kernel.uapi.signal import CLD_DUMPED, CLD_EXITED, CLD_KILLED, SIG_IGN, SIGCHLD, SS_DISABLE
+from mini_kernel.uapi.signal import (
+    CLD_DUMPED,
+    CLD_EXITED,
+    CLD_KILLED,
+    SIG_IGN,
+    SIGCHLD,
+    SS_DISABLE,
+)
+from mini_kernel.uapi.structs import siginfo_child
 from mini_kernel.wait import WaitQueue
 from mini_kernel.x86 import RAX, RSP, page_up
 
@@ -140,6 +159,7 @@ def _new_task(k: "Kernel", parent: Task, flags: int, exit_signal: int, mm: Mm, t
         process = Process(tid, above, parent.pgid, parent.sid)
         process.exit_signal = exit_signal
         process.actions = _inherited_actions(parent.process, flags)
+        process.parent_tid = parent.tid
         process.rlimits = dict(parent.process.rlimits)
         process.odf = parent.process.odf
         if not flags & CLONE_VM:
@@ -274,7 +294,10 @@ def exit_task(k: "Kernel", task: Task, status: int) -> None:
     process = task.process
     process.tasks.remove(task)
     del k.tasks[task.tid]
-    if not process.tasks:
+    if process.tasks:
+        signal.pass_on(task, -1)
+    else:
+        process.last_uid = task.fs.uid
         _become_zombie(k, process, status if process.exiting is None else process.exiting)
     if k.observer:
         k.observer.exited(task, status)
@@ -307,11 +330,19 @@ def release_mm(k: "Kernel", task: Task) -> None:
 
 def _become_zombie(k: "Kernel", process: Process, status: int) -> None:
     process.exit_status = status
-    for child in process.children:
-        _orphan(k, child)
+    groups = jobs.held_groups(process)
+    reaper = _reaper(process)
+    for child in list(process.children):
+        _reparent(k, child, process, reaper)
     process.children.clear()
+    jobs.hang_up(k, groups)
     process.pending.clear()
     k.retire(process)
+    _tell_end(k, process)
+
+
+def _tell_end(k: "Kernel", process: Process) -> None:
+    """A zombie's parent hears of it; without one, or with one that does not care, the zombie goes at once."""
     parent = process.parent
     if parent is None or parent.zombie:
         reap(k, process)
@@ -323,11 +354,26 @@ def _become_zombie(k: "Kernel", process: Process, status: int) -> None:
     parent.child_events.wake()
 
 
-def _orphan(k: "Kernel", child: Process) -> None:
-    """The parent is gone: the kernel itself waits for the child (Linux: init does)."""
-    child.parent = None
+def _reaper(process: Process) -> Process | None:
+    """Who takes over the children: the next ancestor that asked for it (PR_SET_CHILD_SUBREAPER), or the kernel."""
+    above = process.parent
+    while above is not None and (above.zombie or not above.subreaper):
+        above = above.parent
+    return above
+
+
+def _reparent(k: "Kernel", child: Process, old: Process, reaper: Process | None) -> None:
+    """The parent is gone. Without a reaper the kernel itself waits for the child (Linux: init does)."""
+    child.parent = reaper
+    child.exit_signal = SIGCHLD
+    for task in list(child.tasks):
+        if task.pdeath_signal:
+            send_to_process(child, SigInfo(task.pdeath_signal, pid=old.tgid))
+    if reaper is not None:
+        reaper.children.append(child)
+        child.parent_tid = reaper.tasks[0].tid
     if child.zombie:
-        reap(k, child)
+        _tell_end(k, child)
 
 
 def reap(k: "Kernel", process: Process) -> None:
@@ -344,19 +390,9 @@ def reap(k: "Kernel", process: Process) -> None:
 def child_info(process: Process, signo: int) -> SigInfo:
     """The SIGCHLD of a child that ended."""
     status = process.exit_status or 0
+    code, value = CLD_EXITED, status >> 8 & 0xFF
     if status & 0x7F:
-        code = CLD_DUMPED if status & 0x80 else CLD_KILLED
-        return SigInfo(signo, code, process.tgid, 0, status & 0x7F)
-    return SigInfo(signo, CLD_EXITED, process.tgid, 0, status >> 8 & 0xFF)
-
-
-def stop_process(k: "Kernel", process: Process, signo: int) -> None:
-    """Stop every thread (SIGSTOP and kin) and tell the parent."""
-    process.stopped = True
-    process.stop_signal = signo
-    process.continued = False
-    for task in process.tasks:
-        if task.state is State.RUNNABLE:
-            k.sched.suspend(task, State.STOPPED)
-    if process.parent is not None:
-        process.parent.child_events.wake()
+        code, value = CLD_DUMPED if status & 0x80 else CLD_KILLED, status & 0x7F
+    ticks = process.ledger.blocks * NS_PER_BLOCK // NS_PER_TICK
+    fields = siginfo_child(process.tgid, process.last_uid, value, ticks)
+    return SigInfo(signo, code, process.tgid, process.last_uid, value, fields=fields)

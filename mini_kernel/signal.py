@@ -5,12 +5,24 @@ the FXSAVE image. rt_sigreturn(2) reads all of it back, so a handler can repair 
 """
 
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
 from mini_kernel.mm import uaccess
-from mini_kernel.task import IGNORED_BY_DEFAULT, STOPS_BY_DEFAULT, UNBLOCKABLE, SigAction, SigInfo, Task, bit
+from mini_kernel.task import (
+    IGNORED_BY_DEFAULT,
+    STOPS_BY_DEFAULT,
+    UNBLOCKABLE,
+    Process,
+    SigAction,
+    SigInfo,
+    Task,
+    alert_one,
+    bit,
+)
 from mini_kernel.uapi import structs
+from mini_kernel.uapi.errno import EFAULT, EINVAL, ENOMEM, EPERM
 from mini_kernel.uapi.signal import (
     SA_NODEFER,
     SA_ONSTACK,
@@ -18,15 +30,16 @@ from mini_kernel.uapi.signal import (
     SA_RESTORER,
     SI_KERNEL,
     SI_QUEUE,
-    SI_TIMER,
     SIG_DFL,
     SIG_IGN,
+    SIGALRM,
     SIGBUS,
     SIGCHLD,
     SIGFPE,
     SIGILL,
     SIGKILL,
     SIGSEGV,
+    SIGSYS,
     SIGTRAP,
     SS_AUTODISARM,
     SS_DISABLE,
@@ -57,6 +70,7 @@ from mini_kernel.x86 import (
     RSI,
     RSP,
     TASK_SIZE,
+    U64,
     USER_CS,
     USER_DS,
 )
@@ -64,7 +78,7 @@ from mini_kernel.x86 import (
 if TYPE_CHECKING:
     from mini_kernel.hw import Cpu
 
-FAULT_SIGNALS: Final = frozenset((SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP))
+FAULT_SIGNALS: Final = frozenset((SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS))  # Linux SYNCHRONOUS_MASK
 CORE_SIGNALS: Final = frozenset((3, 4, 5, 6, 7, 8, 11, 24, 25, 31))  # default action "Core" in signal(7)
 
 # struct sigcontext: general registers in this order, flags, selectors, error, trap, mask, CR2, FPU pointer.
@@ -74,26 +88,66 @@ _UC_HEAD: Final = struct.Struct("<QQ QiiQ")  # uc_flags, uc_link, ss_sp, ss_flag
 _UC_FLAGS: Final = 0x6  # UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS
 _FRAME_SIZE: Final = 8 + _UC_HEAD.size + _SIGCONTEXT.size + 8 + 128
 _FPU_SIZE: Final = 512
+_MXCSR_BITS: Final = 0xFFFF  # others are reserved (SDM vol. 1 10.2.3)
 _RED_ZONE: Final = 128  # below RSP, belongs to the interrupted function (psABI 3.2.2)
 MINSIGSTKSZ: Final = 2048
 
 
 def take(task: Task) -> SigInfo | None:
-    """Remove and return the next signal to deliver: synchronous faults first, then the lowest number."""
+    """Remove and return the next signal to deliver, None if all that are pending are blocked.
+
+    SIGKILL comes first, then what the thread's own faults sent, then signals of faults however sent, then low numbers;
+    the thread's before the process's, equal numbers in the order they came (Linux get_signal, next_signal).
+    """
+    if is_killed(task):
+        return SigInfo(SIGKILL)
     for pending in (task.pending, task.process.pending):
-        ready = [i for i in pending if not task.blocked & bit(i.signo)]
-        if ready:
-            info = min(ready, key=lambda i: (i.signo not in FAULT_SIGNALS or i.code <= 0, i.signo))
-            pending.remove(info)
-            return info
+        if pending:
+            ready = [i for i in pending if not task.blocked & bit(i.signo)]
+            if ready:
+                return dequeue(task.process, pending, min(ready, key=_urgency))
     return None
+
+
+def _urgency(info: SigInfo) -> tuple[bool, bool, int]:
+    fault = info.signo in FAULT_SIGNALS
+    return not (fault and info.code > 0), not fault, info.signo
+
+
+def take_awaited(task: Task, mask: int) -> SigInfo | None:
+    """Remove and return the first pending signal in `mask`, blocked or not: for sigwaitinfo(2) and signalfd(2)."""
+    for pending in (task.pending, task.process.pending):
+        ready = [i for i in pending if mask & bit(i.signo)]
+        if ready:
+            return dequeue(task.process, pending, min(ready, key=_urgency))
+    return None
+
+
+def dequeue(process: Process, pending: list[SigInfo], info: SigInfo) -> SigInfo:
+    """Take this very signal off the queue, and let the timer that sent it go on. What is known of it now."""
+    for i, other in enumerate(pending):
+        if other is info:
+            del pending[i]
+            break
+    if info.signo == SIGALRM:
+        process.itimer_real.go_on()
+    return info if info.source is None else info.source.signal_taken(info)
 
 
 def set_mask(task: Task, mask: int) -> None:
     """Change the signal mask; what it lets through is looked at before user code runs again."""
-    task.blocked = mask & ~UNBLOCKABLE
+    before, task.blocked = task.blocked, mask & ~UNBLOCKABLE
     if task.deliverable():
         task.attention = True
+    if task.process.pending and task.blocked & ~before:
+        pass_on(task, task.blocked & ~before)
+
+
+def pass_on(task: Task, mask: int) -> None:
+    """The task will not take these signals of its process: other threads may (Linux retarget_shared_pending)."""
+    if len(task.process.tasks) > 1:
+        for signo in {i.signo: None for i in task.process.pending if mask & bit(i.signo)}:
+            alert_one(task.process, signo)
 
 
 def default_action(signo: int) -> str:
@@ -117,17 +171,17 @@ def force(task: Task, info: SigInfo) -> None:
 
 def pack_info(info: SigInfo) -> bytes:
     """The 128 bytes of siginfo_t."""
-    if info.signo in FAULT_SIGNALS and info.code > 0:
+    if info.fields:
+        fields = info.fields
+    elif info.signo in FAULT_SIGNALS and 0 < info.code < SI_KERNEL:
         fields = structs.siginfo_fault(info.address)
     elif info.signo == SIGCHLD and info.code > 0:
         fields = structs.siginfo_child(info.pid, info.uid, info.value)
-    elif info.code == SI_TIMER:
-        fields = structs.siginfo_timer(0, 0, info.value)
     elif info.code == SI_KERNEL:
         fields = b""
     else:
         fields = structs.siginfo_kill(info.pid, info.uid, info.value if info.code == SI_QUEUE else 0)
-    return structs.pack_siginfo(info.signo, info.code, fields)
+    return structs.pack_siginfo(info.signo, info.code, fields, info.errno)
 
 
 # -- the frame ---------------------------------------------------------------------------------------
@@ -141,11 +195,9 @@ def push_frame(cpu: "Cpu", task: Task, action: SigAction, info: SigInfo) -> None
     fpu = stack - _FPU_SIZE & -64
     frame = (fpu - _FRAME_SIZE & -16) - 8
     if not action.flags & SA_RESTORER or not 0 < frame < TASK_SIZE:
-        raise SysError(14)
+        raise SysError(EFAULT)
     mask = task.blocked if task.saved_mask is None else task.saved_mask
     sp, ss_flags, size = task.altstack
-    if not ss_flags & SS_DISABLE and sp < rsp <= sp + size:
-        ss_flags |= SS_ONSTACK
     image = (
         struct.pack("<Q", action.restorer)
         + _UC_HEAD.pack(_UC_FLAGS, 0, sp, _signed(ss_flags), 0, size)
@@ -162,11 +214,38 @@ def push_frame(cpu: "Cpu", task: Task, action: SigAction, info: SigInfo) -> None
 
 
 def _choose_stack(task: Task, action: SigAction, rsp: int) -> int:
-    sp, flags, size = task.altstack
-    on_alternate = not flags & SS_AUTODISARM and sp < rsp <= sp + size
-    if action.flags & SA_ONSTACK and not flags & SS_DISABLE and not on_alternate:
+    sp, _flags, size = task.altstack
+    if action.flags & SA_ONSTACK and not altstack_state(task.altstack, rsp):
         return sp + size
     return rsp - _RED_ZONE
+
+
+def _on_altstack(altstack: tuple[int, int, int], rsp: int) -> bool:
+    sp, flags, size = altstack
+    return not flags & SS_AUTODISARM and sp < rsp <= sp + size
+
+
+def altstack_state(altstack: tuple[int, int, int], rsp: int) -> int:
+    """SS_DISABLE if there is no alternate stack, SS_ONSTACK while it is in use, else 0 (Linux sas_ss_flags)."""
+    if not altstack[2]:
+        return SS_DISABLE
+    return SS_ONSTACK if _on_altstack(altstack, rsp) else 0
+
+
+def set_altstack(task: Task, rsp: int, sp: int, flags: int, size: int) -> None:
+    """Change the alternate stack. Raises SysError EPERM while it is in use, EINVAL, ENOMEM if it is too small."""
+    if _on_altstack(task.altstack, rsp):
+        raise SysError(EPERM)
+    mode = flags & ~SS_AUTODISARM
+    if mode not in (0, SS_ONSTACK, SS_DISABLE):
+        raise SysError(EINVAL)
+    if task.altstack == (sp, flags, size):
+        return
+    if mode == SS_DISABLE:
+        sp = size = 0
+    elif size < MINSIGSTKSZ:
+        raise SysError(ENOMEM)
+    task.altstack = (sp, flags, size)
 
 
 def _enter_handler(cpu: "Cpu", task: Task, action: SigAction, signo: int, frame: int) -> None:
@@ -181,28 +260,42 @@ def _enter_handler(cpu: "Cpu", task: Task, action: SigAction, signo: int, frame:
     task.saved_mask = None
     set_mask(task, task.blocked | action.mask | (0 if action.flags & SA_NODEFER else bit(signo)))
     if action.flags & SA_RESETHAND:
-        task.process.actions.pop(signo, None)
+        task.process.actions[signo] = action._replace(handler=SIG_DFL)
     if task.altstack[1] & SS_AUTODISARM:
         task.altstack = (0, SS_DISABLE, 0)
 
 
 def pop_frame(cpu: "Cpu", task: Task) -> None:
-    """rt_sigreturn(2): take everything back from the frame at RSP - 8. Raises SysError(EFAULT)."""
-    frame = cpu.regs[RSP] - 8
-    raw = uaccess.read(task.mm, frame + 8, _FRAME_SIZE - 8 - 128)
+    """rt_sigreturn(2): take everything back from the frame at RSP - 8, which may hold anything.
+
+    Raises SysError(EFAULT) with the registers as they were, or half changed if only then something turns out bad.
+    """
+    frame = cpu.regs[RSP] - 8 & U64
+    raw = uaccess.read(task.mm, frame + 8 & U64, _FRAME_SIZE - 8 - 128)
     _flags, _link, sp, ss_flags, _pad, size = _UC_HEAD.unpack_from(raw)
     context = _SIGCONTEXT.unpack_from(raw, _UC_HEAD.size)
     (mask,) = struct.unpack_from("<Q", raw, _UC_HEAD.size + _SIGCONTEXT.size)
-    fpu = context[26]
-    image = uaccess.read(task.mm, fpu, _FPU_SIZE) if fpu else None
+    set_mask(task, mask)
+    rip, cs, ss, fpu = context[16], context[18], context[21], context[26]
+    if cs | 3 != USER_CS or ss | 3 != USER_DS or rip >= TASK_SIZE:
+        raise SysError(EFAULT)
+    image = _read_fpu(task, fpu) if fpu else None
     for register, value in zip(_SIGCONTEXT_REGS, context, strict=False):
         cpu.regs[register] = value
-    cpu.regs[RIP] = context[16]
+    cpu.regs[RIP] = rip
     cpu.rflags = context[17] & FLAGS_USER | FLAG_FIXED | FLAG_IF
     if image is not None:
         cpu.fxrstor(image)
-    set_mask(task, mask)
-    task.altstack = (sp, ss_flags & 0xFFFF_FFFF & ~SS_ONSTACK, size)
+    with suppress(SysError):
+        set_altstack(task, cpu.regs[RSP], sp, ss_flags & 0xFFFF_FFFF, size)
+
+
+def _read_fpu(task: Task, address: int) -> bytes:
+    """The FXSAVE image of a frame. Raises SysError(EFAULT) for one that the hardware instruction would refuse."""
+    image = uaccess.read(task.mm, address, _FPU_SIZE)
+    if address & 15 or int.from_bytes(image[24:28], "little") & ~_MXCSR_BITS:
+        raise SysError(EFAULT)
+    return image
 
 
 def _signed(value: int) -> int:

@@ -7,7 +7,7 @@ from mini_kernel.errors import KernelBug, SysError
 from mini_kernel.fs.event import AnonymousFile
 from mini_kernel.fs.file import READABLE, Views
 from mini_kernel.fs.inode import Inode
-from mini_kernel.signal import FAULT_SIGNALS
+from mini_kernel.signal import FAULT_SIGNALS, dequeue
 from mini_kernel.task import SigInfo, Task, bit
 from mini_kernel.uapi.errno import EAGAIN, EINVAL
 from mini_kernel.uapi.fcntl import O_NONBLOCK, O_RDWR
@@ -81,9 +81,9 @@ class SignalFile(AnonymousFile):
     def read_into(self, views: Views) -> int:
         room = sum(map(len, views))
         taken = self._waiting()[: -(-room // SIGINFO_SIZE)]
-        for pending, info in taken:
-            pending.remove(info)
-        data, done = b"".join(pack(info) for _pending, info in taken), 0
+        process = self._reader().process
+        infos = [dequeue(process, pending, info) for pending, info in taken]
+        data, done = b"".join(map(pack, infos)), 0
         for view in views:
             view[:] = data[done : done + len(view)]
             done += len(view)

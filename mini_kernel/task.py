@@ -5,8 +5,9 @@ Invariant: a task in WAITING has the call to issue again in `call` and sits on t
 """
 
 from collections import deque
+from collections.abc import Container
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.path import FsContext
@@ -16,19 +17,25 @@ from mini_kernel.timer import Timer
 from mini_kernel.uapi.poll import POLLIN
 from mini_kernel.uapi.resource import RLIM_INFINITY, RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_SIGPENDING
 from mini_kernel.uapi.signal import (
+    CLD_CONTINUED,
+    SA_NOCLDSTOP,
     SA_NOCLDWAIT,
+    SI_KERNEL,
     SI_USER,
     SIG_DFL,
     SIG_IGN,
+    SIGALRM,
     SIGCHLD,
     SIGCONT,
     SIGKILL,
+    SIGRTMIN,
     SIGSTOP,
     SIGTSTP,
     SIGTTIN,
     SIGTTOU,
     SIGURG,
     SIGWINCH,
+    SS_DISABLE,
 )
 from mini_kernel.wait import WaitQueue
 
@@ -46,6 +53,18 @@ class State(IntEnum):
     DEAD = 3
 
 
+class Source(Protocol):
+    """A POSIX timer, as its signal sees it. While the signal is pending it sends no other."""
+
+    def signal_taken(self, info: "SigInfo") -> "SigInfo":
+        """The signal is being delivered; what is known of it now (si_overrun)."""
+        ...
+
+    def signal_ignored(self) -> None:
+        """The signal had no effect."""
+        ...
+
+
 class SigInfo(NamedTuple):
     """A signal on its way, with what siginfo_t says about it."""
 
@@ -55,6 +74,9 @@ class SigInfo(NamedTuple):
     uid: int = 0
     value: int = 0  # si_value, or si_status of a child
     address: int = 0  # si_addr of a fault
+    fields: bytes = b""  # the union of siginfo_t from offset 16, where it holds more than the fields above
+    source: Source | None = None
+    errno: int = 0
 
 
 class TrapInfo(NamedTuple):
@@ -63,6 +85,14 @@ class TrapInfo(NamedTuple):
     vector: int = 0
     error: int = 0
     cr2: int = 0
+
+
+class Interrupted(NamedTuple):
+    """A system call that was waiting when a signal came."""
+
+    number: int
+    arguments: tuple[int, ...]
+    restartable: bool  # if a handler runs that has SA_RESTART
 
 
 class SigAction(NamedTuple):
@@ -96,18 +126,22 @@ class Process:
         self.parent = parent
         self.pgid = pgid
         self.sid = sid
+        self.parent_tid = 0  # the thread of the parent that made it (__WNOTHREAD)
         self.children: list[Process] = []
+        self.subreaper = False  # gets the orphans below it (PR_SET_CHILD_SUBREAPER)
         self.tasks: list[Task] = []
         self.actions: dict[int, SigAction] = {}
         self.pending: list[SigInfo] = []
         self.exit_status: int | None = None  # as wait4 reports it, once it is a zombie
         self.exiting: int | None = None  # exit_group's status, while threads are still leaving
         self.exit_signal = SIGCHLD
+        self.last_uid = 0  # of the thread that died last
         self.stop_signal = 0  # stopped by this, not yet waited for
         self.stopped = False
         self.continued = False  # continued, not yet waited for
         self.child_events = WaitQueue()
         self.signal_events = WaitQueue()  # who watches for signals through signalfd(2)
+        self.itimer_real = Timer(self)  # alarm(2), ITIMER_REAL; a period goes on once SIGALRM has been taken
         self.odf = ODF_OFF  # what its forks are, see ODF_*
         self.ledger = Ledger()
         self.children_ledger = Ledger()
@@ -118,6 +152,15 @@ class Process:
             RLIMIT_NPROC: (4096, 4096),
             RLIMIT_SIGPENDING: (4096, 4096),
         }
+
+    def timer_fired(self, timer: Timer) -> None:
+        """ITIMER_REAL has come to its end."""
+        send_to_process(self, SigInfo(SIGALRM, SI_KERNEL))
+
+    @property
+    def uid(self) -> int:
+        """The user it runs as, or ran as."""
+        return self.tasks[0].fs.uid if self.tasks else self.last_uid
 
     @property
     def zombie(self) -> bool:
@@ -166,19 +209,21 @@ class Task:
         self.exe_path = b""
         self.blocked = 0  # signal mask
         self.saved_mask: int | None = None  # to restore once a handler's frame is built (rt_sigsuspend)
+        self.awaited = 0  # signals that the task waits for in rt_sigtimedwait: they wake it though blocked
         self.pending: list[SigInfo] = []
         self.attention = False  # look at signals and state before the next return to user mode
         self.last_trap = TrapInfo()
-        self.altstack = (0, 2, 0)  # ss_sp, ss_flags (SS_DISABLE), ss_size
+        self.altstack: tuple[int, int, int] = (0, SS_DISABLE, 0)  # ss_sp, ss_flags, ss_size
         self.restart: dict[str, Any] = {}
         self.call: tuple[int, tuple[int, ...]] | None = None  # the system call to issue again
-        self.interrupted: tuple[int, tuple[int, ...]] | None = None  # the one a signal cut short
+        self.interrupted: Interrupted | None = None  # the one a signal cut short
         self.waiting_on: tuple[WaitQueue, ...] = ()
         self.sleep = Timer(self)  # ends a wait that has a deadline
         self.vfork_done: WaitQueue | None = None  # woken when this child has let go of its parent's memory
         self.clear_child_tid = 0
         self.nice = 0  # setpriority(2); the scheduler does not look at it
         self.robust_list = 0  # address of the head of the locks it holds (set_robust_list(2))
+        self.pdeath_signal = 0  # sent when the parent ends (PR_SET_PDEATHSIG)
         process.tasks.append(self)
 
     # -- what other modules ask ---------------------------------------------------------------------
@@ -217,10 +262,13 @@ class Task:
     # -- waiting ------------------------------------------------------------------------------------
 
     def wake(self, key: int = 0) -> None:
-        """End a wait: leave all queues and become runnable."""
+        """End a wait: leave all queues and become runnable, or stopped if the process is."""
         if self.state is not State.WAITING:
             return
         self.leave_queues()
+        if self.process.stopped:
+            self.state = State.STOPPED
+            return
         self.state = State.RUNNABLE
         self.run_queue.tasks.append(self)
 
@@ -243,49 +291,77 @@ class Task:
             not self.blocked & bit(i.signo) for i in self.process.pending
         )
 
+    def takes(self, signo: int) -> bool:
+        """True if a signal posted now has this task do something (Linux wants_signal)."""
+        if not self.alive or (signo != SIGKILL and self.process.stopped):
+            return False
+        return not self.blocked & ~self.awaited & bit(signo)
+
     def send_signal(self, signo: int, code: int = SI_USER) -> None:
         """Post a signal to this very thread."""
-        post(self, SigInfo(signo, code, self.tgid), self.pending)
+        post(self, SigInfo(signo, code, self.tgid, self.fs.uid), self.pending)
+
+
+# -- sending -----------------------------------------------------------------------------------------
 
 
 def post(task: Task, info: SigInfo, pending: list[SigInfo]) -> None:
     """Queue a signal on `pending` (the thread's or its process's) unless ignored, and wake who will take it."""
-    process = task.process
-    _continue_or_unstop(process, info.signo)
-    if process.ignores(info.signo) and not task.blocked & bit(info.signo):
+    process, signo = task.process, info.signo
+    _continue_or_unstop(process, signo)
+    if process.ignores(signo) and not task.blocked & bit(signo):
+        if info.source is not None:
+            info.source.signal_ignored()
         return
-    if info.signo < 32 and any(p.signo == info.signo for p in pending):
-        return  # standard signals do not queue
+    if signo < SIGRTMIN and info.source is None and any(p.signo == signo for p in pending):
+        return  # standard signals do not queue, but each timer has one of its own
     pending.append(info)
     process.signal_events.wake(POLLIN)
-    for candidate in (task, *process.tasks):
-        if candidate.alive and not candidate.blocked & bit(info.signo):
-            candidate.attention = True
-            candidate.wake()
-            if pending is task.pending or info.signo != SIGKILL:
-                return
+    if pending is task.pending:
+        _alert(task, signo)
+    elif signo == SIGKILL:
+        for thread in process.tasks:
+            _alert(thread, signo)
+    else:
+        alert_one(process, signo)
+
+
+def alert_one(process: Process, signo: int) -> None:
+    """Have one thread look at a signal of the process: the first one if it can take it, else the idlest that can."""
+    willing = [t for t in process.tasks if t.takes(signo)]
+    if willing:
+        chosen = willing[0] if willing[0] is process.tasks[0] else min(willing, key=lambda t: t.attention)
+        _alert(chosen, signo)
+
+
+def _alert(task: Task, signo: int) -> None:
+    if task.takes(signo):
+        task.attention = True
+        task.wake()
 
 
 def _continue_or_unstop(process: Process, signo: int) -> None:
     """SIGCONT and SIGKILL start stopped tasks; SIGCONT and stop signals cancel each other."""
     if signo == SIGCONT:
-        _discard(process, STOPS_BY_DEFAULT)
+        discard_signals(process, STOPS_BY_DEFAULT)
     elif signo in STOPS_BY_DEFAULT:
-        _discard(process, frozenset((SIGCONT,)))
+        discard_signals(process, frozenset((SIGCONT,)))
     if signo not in (SIGCONT, SIGKILL) or not process.stopped:
         return
     process.stopped = False
     process.stop_signal = 0
     process.continued = signo == SIGCONT
     for task in process.tasks:
+        task.attention = True  # signals that came meanwhile; and a call that was cut short goes on
         if task.state is State.STOPPED:
             task.state = State.RUNNABLE
             task.run_queue.tasks.append(task)
-    if process.parent is not None:
-        process.parent.child_events.wake()
+    if process.continued:
+        tell_parent(process, CLD_CONTINUED, SIGCONT)
 
 
-def _discard(process: Process, signals: frozenset[int]) -> None:
+def discard_signals(process: Process, signals: Container[int]) -> None:
+    """Forget pending signals of a process and its threads."""
     for pending in (process.pending, *(t.pending for t in process.tasks)):
         pending[:] = [p for p in pending if p.signo not in signals]
 
@@ -297,3 +373,13 @@ def send_to_process(process: Process, info: SigInfo) -> None:
         return
     willing = [t for t in alive if not t.blocked & bit(info.signo)]
     post((willing or alive)[0], info, process.pending)
+
+
+def tell_parent(process: Process, code: int, signo: int) -> None:
+    """The process stopped or went on: SIGCHLD unless SA_NOCLDSTOP, and an event for wait(2)."""
+    parent = process.parent
+    if parent is None:
+        return
+    if not parent.action(SIGCHLD).flags & SA_NOCLDSTOP:
+        send_to_process(parent, SigInfo(SIGCHLD, code, process.tgid, process.uid, signo))
+    parent.child_events.wake()

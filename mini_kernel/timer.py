@@ -31,10 +31,11 @@ class Timer:
     Invariant: armed if and only if `serial` is that of an entry in the queue; other entries with this timer are stale.
     """
 
-    __slots__ = ("deadline_ns", "interval_ns", "realtime", "serial", "target")
+    __slots__ = ("deadline_ns", "interval_ns", "queue", "realtime", "serial", "target")
 
     def __init__(self, target: Target) -> None:
         self.target = target
+        self.queue: TimerQueue | None = None  # the one it was last armed in
         self.deadline_ns = 0  # CLOCK_MONOTONIC of the next expiry, or of the last one if not armed
         self.interval_ns = 0  # period, 0 for one-shot
         self.realtime = False  # the deadline is a point on CLOCK_REALTIME: setting that clock moves it
@@ -48,6 +49,12 @@ class Timer:
     def disarm(self) -> None:
         """It does not fire (no effect if it was not going to). Its entry in the queue goes stale."""
         self.serial = 0
+
+    def go_on(self) -> int:
+        """`TimerQueue.forward` if it is periodic and has fired, 0 if not."""
+        if self.serial or not self.interval_ns or self.queue is None:
+            return 0
+        return self.queue.forward(self)
 
     def passed(self, now_ns: int) -> int:
         """How many expiries there were from `deadline_ns` up to now, that one included. Precondition: periodic."""
@@ -75,7 +82,7 @@ class TimerQueue:
         """Fire at CLOCK_MONOTONIC `deadline_ns` (soon, if that is past). Replaces what the timer was set to."""
         self._serial += 1
         timer.deadline_ns, timer.interval_ns = deadline_ns, interval_ns
-        timer.realtime, timer.serial = realtime, self._serial
+        timer.realtime, timer.serial, timer.queue = realtime, self._serial, self
         if len(self._heap) >= self._sweep_at:
             self._sweep()
         heappush(self._heap, (deadline_ns, self._serial, timer))

@@ -7,27 +7,32 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from mini_kernel import process, signal
+from mini_kernel import jobs, process, signal
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault, uaccess
 from mini_kernel.report import record_fault
 from mini_kernel.syscalls.table import TABLE
-from mini_kernel.task import SigInfo, State, Task, TrapInfo
+from mini_kernel.task import Interrupted, SigInfo, State, Task, TrapInfo
 from mini_kernel.uapi.errno import EINTR, ENOSYS
 from mini_kernel.uapi.numbers import (
     SYS_clock_nanosleep,
     SYS_epoll_pwait,
     SYS_epoll_pwait2,
     SYS_epoll_wait,
+    SYS_io_getevents,
+    SYS_io_pgetevents,
+    SYS_msgrcv,
+    SYS_msgsnd,
     SYS_nanosleep,
     SYS_pause,
     SYS_poll,
     SYS_ppoll,
     SYS_pselect6,
-    SYS_restart_syscall,
     SYS_rt_sigsuspend,
     SYS_rt_sigtimedwait,
     SYS_select,
+    SYS_semop,
+    SYS_semtimedop,
 )
 from mini_kernel.uapi.signal import (
     BUS_ADRALN,
@@ -48,6 +53,7 @@ from mini_kernel.uapi.signal import (
     SIGILL,
     SIGKILL,
     SIGSEGV,
+    SIGSTOP,
     SIGTRAP,
     TRAP_TRACE,
 )
@@ -105,10 +111,11 @@ ARGUMENTS: Final[tuple[Callable[[Any], tuple[int, ...]], ...]] = (
     *map(_getter, range(2, 7)),
 )
 
-#: Calls that a handler always interrupts, SA_RESTART or not (signal(7)).
+#: Calls that a handler always interrupts, SA_RESTART or not (signal(7)); as it does any wait with a deadline.
 NEVER_RESTARTED: Final = frozenset((
-    SYS_nanosleep, SYS_clock_nanosleep, SYS_pause, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6,
-    SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_restart_syscall,
+    SYS_nanosleep, SYS_clock_nanosleep, SYS_pause, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6, SYS_rt_sigsuspend,
+    SYS_rt_sigtimedwait, SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_semop, SYS_semtimedop, SYS_msgsnd,
+    SYS_msgrcv, SYS_io_getevents, SYS_io_pgetevents,
 ))  # fmt: skip
 
 #: vector -> (signal, si_code, si_addr is RIP), as Linux's traps.c sends them.
@@ -205,16 +212,22 @@ class Traps:
     def _wait(self, task: Task, block: Block, number: int, arguments: tuple[int, ...]) -> None:
         """The call cannot finish now: sleep, unless a signal is there to interrupt it."""
         k = self.k
-        if task.deliverable() and (block.interruptible or signal.is_killed(task)):
-            task.interrupted = number, arguments
-            task.attention = True
-        else:
+        if not self._interrupts(task, block, number, arguments):
             if k.observer and task.call is None:
                 k.observer.syscall_wait(task, number)
             k.sched.park(task, block, number, arguments)
         if k.checking:
             k.check()
         self.dispatch()
+
+    def _interrupts(self, task: Task, block: Block, number: int, arguments: tuple[int, ...]) -> bool:
+        """True if a signal keeps the task from waiting: the call is put aside until the signal has been looked at."""
+        if not (task.deliverable() if block.interruptible else signal.is_killed(task)):
+            return False
+        restartable = block.deadline_ns is None and number not in NEVER_RESTARTED
+        task.interrupted = Interrupted(number, arguments, restartable)
+        task.attention = True
+        return True
 
     def _retry(self, task: Task) -> bool:
         """Issue a call again after its wait; False if it waits on or the task is gone."""
@@ -226,10 +239,8 @@ class Traps:
         except SysError as error:
             result = -error.errno
         except Block as block:
-            if block.interruptible and task.deliverable():
+            if self._interrupts(task, block, number, arguments):
                 task.call = None
-                task.interrupted = number, arguments
-                task.attention = True
                 return True
             k.sched.park(task, block, number, arguments)
             return False
@@ -294,7 +305,8 @@ class Traps:
             mask, task.saved_mask = task.saved_mask, None
             signal.set_mask(task, mask)
         if task.interrupted is not None:
-            task.call, task.interrupted = task.interrupted, None
+            number, arguments, _restartable = task.interrupted
+            task.call, task.interrupted = (number, arguments), None
 
     def _deliver(self, task: Task, info: SigInfo) -> None:
         k = self.k
@@ -307,28 +319,33 @@ class Traps:
         if k.observer:
             k.observer.signal(task, info)
         if action.handler == SIG_DFL:
-            if signal.default_action(info.signo) == "stop":
-                process.stop_process(k, task.process, info.signo)
-            else:
-                process.exit_group(k, task.process, info.signo)
+            self._default(task, info.signo)
             return
         self._cut_short(task, bool(action.flags & SA_RESTART))
         try:
             signal.push_frame(k.cpu, task, action, info)
         except SysError:
-            task.process.actions.pop(SIGSEGV, None)
+            if info.signo == SIGSEGV:
+                task.process.actions.pop(SIGSEGV, None)
             signal.force(task, SigInfo(SIGSEGV, SI_KERNEL))
+
+    def _default(self, task: Task, signo: int) -> None:
+        """Stop or end the process. Job control does not stop a process whose group nobody could continue."""
+        if signal.default_action(signo) != "stop":
+            process.exit_group(self.k, task.process, signo)
+        elif signo == SIGSTOP or not jobs.is_orphaned(self.k, task.pgid):
+            jobs.stop_process(self.k, task.process, signo)
 
     def _cut_short(self, task: Task, restart: bool) -> None:
         """A handler runs in the middle of a call: the call fails with EINTR, or begins again afterwards."""
         if task.interrupted is None:
             return
-        (number, arguments), task.interrupted = task.interrupted, None
+        (number, arguments, restartable), task.interrupted = task.interrupted, None
         regs = self.k.cpu.regs
         done = task.restart.get("done", 0)
         if done:
             self._return(task, number, arguments, done)
-        elif "again" in task.restart or (restart and number not in NEVER_RESTARTED and not task.restart.get("once")):
+        elif "again" in task.restart or (restart and restartable):
             regs[RAX] = number
             regs[RIP] -= 2
             task.restart.clear()

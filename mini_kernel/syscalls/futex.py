@@ -103,7 +103,6 @@ def _wait(k: "Kernel", t: Task, words: list[Word], deadline: int | None, mask: i
         raise SysError(ETIMEDOUT)
     t.restart["futex"] = keys
     t.restart["mask"] = mask
-    t.restart["once"] = deadline is not None  # a handler ends it: it would not know how much time is left
     raise Block(*map(k.futexes.queue, dict.fromkeys(keys)), deadline_ns=deadline)
 
 

@@ -6,12 +6,22 @@ from typing import TYPE_CHECKING, Final
 from mini_kernel import signal
 from mini_kernel.errors import SysError
 from mini_kernel.mm import uaccess
-from mini_kernel.syscalls.table import s32, syscall
-from mini_kernel.task import Process, SigAction, SigInfo, Task, post, send_to_process
-from mini_kernel.uapi.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH
+from mini_kernel.syscalls.table import INTERRUPTED, s32, syscall
+from mini_kernel.task import (
+    UNBLOCKABLE,
+    Process,
+    SigAction,
+    SigInfo,
+    Task,
+    discard_signals,
+    post,
+    send_to_process,
+)
+from mini_kernel.uapi.errno import E2BIG, EAGAIN, EINTR, EINVAL, EPERM, ESRCH
 from mini_kernel.uapi.numbers import (
     SYS_kill,
     SYS_pause,
+    SYS_restart_syscall,
     SYS_rt_sigaction,
     SYS_rt_sigpending,
     SYS_rt_sigprocmask,
@@ -19,24 +29,45 @@ from mini_kernel.uapi.numbers import (
     SYS_rt_sigreturn,
     SYS_rt_sigsuspend,
     SYS_rt_sigtimedwait,
+    SYS_rt_tgsigqueueinfo,
     SYS_sigaltstack,
     SYS_tgkill,
     SYS_tkill,
 )
+from mini_kernel.uapi.resource import RLIM_INFINITY, RLIMIT_SIGPENDING
 from mini_kernel.uapi.signal import (
+    NSIG,
+    POLL_HUP,
+    SA_EXPOSE_TAGBITS,
+    SA_NOCLDSTOP,
+    SA_NOCLDWAIT,
+    SA_NODEFER,
+    SA_ONSTACK,
+    SA_RESETHAND,
+    SA_RESTART,
+    SA_RESTORER,
+    SA_SIGINFO,
+    SI_ASYNCNL,
+    SI_DETHREAD,
     SI_KERNEL,
     SI_TKILL,
     SI_USER,
     SIG_BLOCK,
     SIG_SETMASK,
     SIG_UNBLOCK,
+    SIGBUS,
+    SIGCHLD,
+    SIGFPE,
+    SIGILL,
     SIGKILL,
+    SIGRTMIN,
     SIGSEGV,
     SIGSTOP,
+    SIGSYS,
+    SIGTRAP,
     SS_AUTODISARM,
-    SS_DISABLE,
-    SS_ONSTACK,
 )
+from mini_kernel.uapi.structs import SIGINFO_SIZE
 from mini_kernel.wait import Block, WaitQueue
 from mini_kernel.x86 import RAX, RSP
 
@@ -45,25 +76,35 @@ if TYPE_CHECKING:
 
 _ACTION: Final = struct.Struct("<4Q")  # handler, flags, restorer, mask
 _STACK: Final = struct.Struct("<QiiQ")
-_NSIG: Final = 64
+_QUEUED: Final = struct.Struct("<ii4xiIQ")  # of siginfo_t from offset 4: si_errno, si_code, si_pid, si_uid, si_value
+_SIGINFO_USED: Final = 48  # of its 128 bytes (Linux struct kernel_siginfo)
+#: The highest si_code of signals that have codes of their own (Linux NSIGILL and so on).
+_LAST_CODES: Final = {SIGILL: 11, SIGFPE: 15, SIGSEGV: 10, SIGBUS: 5, SIGTRAP: 6, SIGCHLD: 6, SIGSYS: 2}
+#: What rt_sigaction keeps of sa_flags (Linux UAPI_SA_FLAGS).
+_SA_KNOWN: Final = (
+    SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_EXPOSE_TAGBITS | SA_ONSTACK | SA_RESTART | SA_NODEFER | SA_RESETHAND
+    | SA_RESTORER
+)  # fmt: skip
 
 
 @syscall(SYS_rt_sigaction)
 def sys_rt_sigaction(k: "Kernel", t: Task, signo: int, new: int, old: int, size: int) -> int:
-    """rt_sigaction(2)."""
+    """rt_sigaction(2). A signal that is ignored from now on is forgotten if it is pending."""
     number = s32(signo)
-    if size != 8 or not 1 <= number <= _NSIG or (new and number in (SIGKILL, SIGSTOP)):
+    if size != 8:
+        raise SysError(EINVAL)
+    action = SigAction(*_ACTION.unpack(uaccess.read(t.mm, new, 32))) if new else None
+    if not 1 <= number <= NSIG or (new and number in (SIGKILL, SIGSTOP)):
         raise SysError(EINVAL)
     process = t.process
     before = process.action(number)
-    action = SigAction(*_ACTION.unpack(uaccess.read(t.mm, new, 32))) if new else None
+    if action is not None:
+        mask, flags = action.mask & ~UNBLOCKABLE, action.flags & _SA_KNOWN
+        process.actions[number] = action._replace(mask=mask, flags=flags)
+        if process.ignores(number):
+            discard_signals(process, (number,))
     if old:
         uaccess.write(t.mm, old, _ACTION.pack(*before))
-    if action is not None:
-        process.actions[number] = action
-        if process.ignores(number):
-            for pending in (process.pending, t.pending):
-                pending[:] = [p for p in pending if p.signo != number]
     return 0
 
 
@@ -115,23 +156,13 @@ def sys_rt_sigreturn(k: "Kernel", t: Task) -> int:
 @syscall(SYS_sigaltstack)
 def sys_sigaltstack(k: "Kernel", t: Task, new: int, old: int) -> int:
     """sigaltstack(2)."""
+    rsp = k.cpu.regs[RSP]
     sp, flags, size = t.altstack
-    active = not flags & SS_AUTODISARM and sp < k.cpu.regs[RSP] <= sp + size
-    request = _STACK.unpack(uaccess.read(t.mm, new, 24)) if new else None
-    if request is not None:
-        if active:
-            raise SysError(EPERM)
-        new_sp, new_flags, _pad, new_size = request
-        mode = new_flags & 0xFFFF_FFFF & ~SS_AUTODISARM
-        if mode not in (0, SS_ONSTACK, SS_DISABLE):
-            raise SysError(EINVAL)
-        if mode == SS_DISABLE:
-            new_sp = new_size = 0
-        elif new_size < signal.MINSIGSTKSZ:
-            raise SysError(ENOMEM)
-        t.altstack = (new_sp, new_flags & 0xFFFF_FFFF & ~SS_ONSTACK, new_size)
+    shown = signal.altstack_state(t.altstack, rsp) | flags & SS_AUTODISARM
+    if new:
+        new_sp, new_flags, _pad, new_size = _STACK.unpack(uaccess.read(t.mm, new, 24))
+        signal.set_altstack(t, rsp, new_sp, new_flags & 0xFFFF_FFFF, new_size)
     if old:
-        shown = flags | SS_ONSTACK if active else flags
         uaccess.write(t.mm, old, struct.pack("<QIiQ", sp, shown, 0, size))
     return 0
 
@@ -139,78 +170,163 @@ def sys_sigaltstack(k: "Kernel", t: Task, new: int, old: int) -> int:
 # -- sending -----------------------------------------------------------------------------------------
 
 
-def _check_signal(signo: int) -> int:
+def _number(signo: int) -> int:
+    """A signal number, 0 to test only. Raises SysError(EINVAL)."""
     number = s32(signo)
-    if not 0 <= number <= _NSIG:
+    if not 0 <= number <= NSIG:
         raise SysError(EINVAL)
     return number
 
 
+def _process(k: "Kernel", pid: int) -> Process:
+    """The process of this id, or of the thread of this id (Linux find_vpid in kill(2)). Raises SysError(ESRCH)."""
+    process = k.processes.get(pid)
+    if process is not None:
+        return process
+    task = k.tasks.get(pid)
+    if task is None:
+        raise SysError(ESRCH)
+    return task.process
+
+
+def _has_room(k: "Kernel", process: Process) -> bool:
+    """False if the user of a process has as many signals queued as RLIMIT_SIGPENDING allows."""
+    limit = process.rlimits.get(RLIMIT_SIGPENDING, (RLIM_INFINITY,))[0]
+    uid, queued = process.uid, 0
+    for other in k.processes.values():
+        if other.uid == uid:
+            queued += len(other.pending) + sum(len(t.pending) for t in other.tasks)
+    return queued < limit
+
+
+def _queueable(k: "Kernel", process: Process, info: SigInfo, pending: list[SigInfo]) -> SigInfo | None:
+    """What to queue of a real-time signal: at the limit kill(2) still sends one, without saying from whom.
+
+    Raises SysError(EAGAIN) at the limit for what carries a value.
+    """
+    if info.signo < SIGRTMIN or _has_room(k, process):
+        return info
+    if info.code != SI_USER:
+        raise SysError(EAGAIN)
+    return None if any(p.signo == info.signo for p in pending) else SigInfo(info.signo)
+
+
+def _send(k: "Kernel", process: Process, info: SigInfo) -> None:
+    """Post a signal to a process."""
+    queued = _queueable(k, process, info, process.pending) if info.signo else None
+    if queued is not None:
+        send_to_process(process, queued)
+
+
+def _send_thread(k: "Kernel", target: Task, info: SigInfo) -> None:
+    queued = _queueable(k, target.process, info, target.pending) if info.signo else None
+    if queued is not None:
+        post(target, queued, target.pending)
+
+
 @syscall(SYS_kill)
 def sys_kill(k: "Kernel", t: Task, pid: int, signo: int) -> int:
-    """kill(2): a process, a group, or (-1) all but the caller."""
-    number, target = _check_signal(signo), s32(pid)
+    """kill(2): a process, a group, or (-1) all but the caller and process 1."""
+    target, number = s32(pid), s32(signo)
+    info = SigInfo(number, SI_USER, t.tgid, t.fs.uid)
     if target > 0:
-        found = [k.processes[target]] if target in k.processes else []
+        found = [_process(k, target)]
     elif target == -1:
-        found = [p for p in k.processes.values() if p is not t.process]
+        found = [p for p in k.processes.values() if p is not t.process and p.tgid != 1]
+    elif target == -(1 << 31):
+        raise SysError(ESRCH)
     else:
         found = [p for p in k.processes.values() if p.pgid == (-target or t.pgid)]
     if not found:
         raise SysError(ESRCH)
+    _number(signo)
     for process in found:
-        _send(t, process, number)
+        _send(k, process, info)
     return 0
 
 
-def _send(t: Task, process: Process, number: int, code: int = SI_USER, value: int = 0) -> None:
-    if number:
-        send_to_process(process, SigInfo(number, code, t.tgid, t.fs.uid, value))
+def _thread(k: "Kernel", tid: int, tgid: int | None = None) -> Task:
+    """A thread, of that process if one is named. Raises SysError EINVAL, ESRCH."""
+    if tid <= 0 or (tgid is not None and tgid <= 0):
+        raise SysError(EINVAL)
+    target = k.tasks.get(tid)
+    if target is None or (tgid is not None and target.tgid != tgid):
+        raise SysError(ESRCH)
+    return target
 
 
 @syscall(SYS_tgkill)
 def sys_tgkill(k: "Kernel", t: Task, tgid: int, tid: int, signo: int) -> int:
     """tgkill(2)."""
-    if s32(tgid) <= 0:
-        raise SysError(EINVAL)
-    return _thread_kill(k, t, s32(tid), signo, s32(tgid))
+    target = _thread(k, s32(tid), s32(tgid))
+    _send_thread(k, target, SigInfo(_number(signo), SI_TKILL, t.tgid, t.fs.uid))
+    return 0
 
 
 @syscall(SYS_tkill)
 def sys_tkill(k: "Kernel", t: Task, tid: int, signo: int) -> int:
     """tkill(2)."""
-    return _thread_kill(k, t, s32(tid), signo, None)
-
-
-def _thread_kill(k: "Kernel", t: Task, tid: int, signo: int, tgid: int | None) -> int:
-    number = _check_signal(signo)
-    if tid <= 0:
-        raise SysError(EINVAL)
-    target = k.tasks.get(tid)
-    if target is None or (tgid is not None and target.tgid != tgid):
-        raise SysError(ESRCH)
-    if number:
-        post(target, SigInfo(number, SI_TKILL, t.tgid, t.fs.uid), target.pending)
+    target = _thread(k, s32(tid))
+    _send_thread(k, target, SigInfo(_number(signo), SI_TKILL, t.tgid, t.fs.uid))
     return 0
 
 
-@syscall(SYS_rt_sigqueueinfo)
-def sys_rt_sigqueueinfo(k: "Kernel", t: Task, pid: int, signo: int, info: int) -> int:
-    """rt_sigqueueinfo(2)."""
-    number = _check_signal(signo)
-    raw = uaccess.read(t.mm, info, 128)
-    (code,) = struct.unpack_from("<i", raw, 8)
-    (value,) = struct.unpack_from("<Q", raw, 24)
-    if code >= 0 or code == SI_TKILL:
+def _read_info(t: Task, signo: int, address: int) -> SigInfo:
+    """A siginfo_t that a program made up; what is known of its union arrives as it is.
+
+    Raises SysError EFAULT, E2BIG for a code whose layout nobody knows unless the rest is zero.
+    """
+    raw = uaccess.read(t.mm, address, SIGINFO_SIZE)
+    errno, code, pid, uid, value = _QUEUED.unpack_from(raw, 4)
+    if not _has_layout(s32(signo), code) and any(raw[_SIGINFO_USED:]):
+        raise SysError(E2BIG)
+    return SigInfo(s32(signo), code, pid, uid, value, fields=raw[16:_SIGINFO_USED], errno=errno)
+
+
+def _has_layout(signo: int, code: int) -> bool:
+    """Linux known_siginfo_layout."""
+    if code > SI_USER:
+        return code == SI_KERNEL or code <= _LAST_CODES.get(signo, POLL_HUP)
+    return code >= SI_DETHREAD or code == SI_ASYNCNL
+
+
+def _check_forgery(t: Task, info: SigInfo, tgid: int) -> None:
+    """Only to itself may a process send what looks like the kernel's or kill(2)'s. Raises SysError(EPERM)."""
+    if (info.code >= 0 or info.code == SI_TKILL) and tgid != t.tgid:
         raise SysError(EPERM)
-    process = k.processes.get(s32(pid))
-    if process is None:
-        raise SysError(ESRCH)
-    _send(t, process, number, code, value)
+
+
+@syscall(SYS_rt_sigqueueinfo)
+def sys_rt_sigqueueinfo(k: "Kernel", t: Task, pid: int, signo: int, address: int) -> int:
+    """rt_sigqueueinfo(2)."""
+    info = _read_info(t, signo, address)
+    _check_forgery(t, info, s32(pid))
+    process = _process(k, s32(pid))
+    _number(signo)
+    _send(k, process, info)
+    return 0
+
+
+@syscall(SYS_rt_tgsigqueueinfo)
+def sys_rt_tgsigqueueinfo(k: "Kernel", t: Task, tgid: int, tid: int, signo: int, address: int) -> int:
+    """rt_tgsigqueueinfo(2)."""
+    info = _read_info(t, signo, address)
+    if s32(tid) <= 0 or s32(tgid) <= 0:
+        raise SysError(EINVAL)
+    _check_forgery(t, info, s32(tgid))
+    target = _thread(k, s32(tid), s32(tgid))
+    _number(signo)
+    _send_thread(k, target, info)
     return 0
 
 
 # -- waiting -----------------------------------------------------------------------------------------
+
+
+@syscall(SYS_restart_syscall)
+def sys_restart_syscall(k: "Kernel", t: Task) -> int:
+    """restart_syscall(2): calls go on by themselves here, so there is never one to go on with."""
+    raise SysError(EINTR)
 
 
 @syscall(SYS_pause)
@@ -224,9 +340,8 @@ def sys_rt_sigsuspend(k: "Kernel", t: Task, mask: int, size: int) -> int:
     """rt_sigsuspend(2): the old mask comes back when the handler's frame has been built."""
     if size != 8:
         raise SysError(EINVAL)
-    if "waits" not in t.restart:
+    if t.saved_mask is None:
         new = uaccess.read_u64(t.mm, mask)
-        t.restart["waits"] = True
         t.saved_mask = t.blocked
         signal.set_mask(t, new)
     raise Block(WaitQueue())
@@ -234,28 +349,30 @@ def sys_rt_sigsuspend(k: "Kernel", t: Task, mask: int, size: int) -> int:
 
 @syscall(SYS_rt_sigtimedwait)
 def sys_rt_sigtimedwait(k: "Kernel", t: Task, wanted: int, info: int, timeout: int, size: int) -> int:
-    """rt_sigtimedwait(2)."""
+    """rt_sigtimedwait(2): a signal that is awaited is taken here, blocked or not, and runs no handler."""
     if size != 8:
         raise SysError(EINVAL)
-    mask = uaccess.read_u64(t.mm, wanted)
+    mask = uaccess.read_u64(t.mm, wanted) & ~UNBLOCKABLE
     if "until" not in t.restart:
         t.restart["until"] = _deadline(k, t, timeout)
-    found = _take_wanted(t, mask)
+    deadline: int | None = t.restart["until"]
+    t.awaited = 0
+    found = signal.take_awaited(t, mask)
     if found is None:
-        deadline: int | None = t.restart["until"]
         if deadline is not None and k.clock.now_ns() >= deadline:
-            t.blocked |= t.restart.get("unblocked", 0)
             raise SysError(EAGAIN)
-        t.restart.setdefault("unblocked", t.blocked & mask)
-        t.blocked &= ~mask  # so that the signal wakes us; taken here before it is delivered
+        t.awaited = mask
         raise Block(WaitQueue(), deadline_ns=deadline)
-    t.blocked |= t.restart.get("unblocked", 0)
     if info:
-        try:
-            uaccess.write(t.mm, info, signal.pack_info(found))
-        except SysError:
-            raise SysError(EFAULT) from None
+        uaccess.write(t.mm, info, signal.pack_info(found))
     return found.signo
+
+
+def _timedwait_interrupted(k: "Kernel", t: Task, wanted: int, info: int, timeout: int, size: int) -> None:
+    t.awaited = 0
+
+
+INTERRUPTED[SYS_rt_sigtimedwait] = _timedwait_interrupted
 
 
 def _deadline(k: "Kernel", t: Task, timeout: int) -> int | None:
@@ -265,12 +382,3 @@ def _deadline(k: "Kernel", t: Task, timeout: int) -> int | None:
     if seconds < 0 or not 0 <= nanoseconds < 1_000_000_000:
         raise SysError(EINVAL)
     return k.clock.now_ns() + seconds * 1_000_000_000 + nanoseconds
-
-
-def _take_wanted(t: Task, mask: int) -> SigInfo | None:
-    for pending in (t.pending, t.process.pending):
-        for info in pending:
-            if mask >> info.signo - 1 & 1:
-                pending.remove(info)
-                return info
-    return None

@@ -119,6 +119,8 @@ rt_sigpending       osigset len
 rt_sigtimedwait     sigset osiginfo timespec len
 rt_sigqueueinfo     int sig siginfo
 rt_sigsuspend       sigset len
+rt_tgsigqueueinfo   int int sig siginfo
+restart_syscall
 sigaltstack         stack ostack
 utime               path utimbuf
 mknod               path filemode dev

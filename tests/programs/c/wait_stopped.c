@@ -9,6 +9,7 @@ int main(void)
     if (child == 0)
         for (;;)
             pause();
+    setpgid(child, child); /* in a group that is not orphaned, wherever this runs: SIGTSTP stops it */
     kill(child, SIGSTOP);
     say("%d ", waitpid(child, &status, WUNTRACED) == child);
     say_status("child", status);
