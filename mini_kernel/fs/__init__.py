@@ -7,6 +7,7 @@
     file      File: an open file description, and those of inode's classes
     fdtable   FdTable: numbers to Files
     locks     advisory locks of fcntl(2) and flock(2)
+    notify    inotify(7): watches and telling them; inotify is their open file
     pipe, device, tty, event         files that are not stored anywhere
     stream    what the embedding provides as standard input and output
     shm       System V shared memory: segments and what attaches them

@@ -103,7 +103,7 @@ class CharDevice(Inode):
         driver = _DRIVERS.get(self.device)
         if driver:
             return driver(self, flags, path)
-        terminal = self.sb.terminal
+        terminal = self.sb.primary.terminal
         if self.device[0] != 5 or terminal is None:
             raise SysError(ENXIO)
         source = terminal.input or terminal.output

@@ -5,11 +5,12 @@ could be delivered now (0 is end of file), the caller faults in memory for that 
 Writing is the same with `may_write` and `write_from`. Waiting (Block) and refusing (SysError) come before any change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import fsdecode
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from mini_kernel.errors import SysError
+from mini_kernel.fs.notify import tell
 from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.uapi.errno import EINVAL, EISDIR, ENODEV, ENOENT, ENOTTY, ENXIO, EOVERFLOW, ESPIPE
 from mini_kernel.uapi.fcntl import (
@@ -27,6 +28,7 @@ from mini_kernel.uapi.fcntl import (
     SEEK_HOLE,
     SEEK_SET,
 )
+from mini_kernel.uapi.inotify import IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE
 from mini_kernel.uapi.poll import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from mini_kernel.wait import WaitQueue
 
@@ -120,6 +122,8 @@ class File:
                 self.inode.drop_locks(self)
             for watcher in tuple(self.watchers or ()):
                 watcher.file_closed()
+            if self.inode.sb.primary.watches and not self.flags & O_PATH:
+                tell(self.inode, IN_CLOSE_WRITE if self.can_write else IN_CLOSE_NOWRITE)
             self.release()
             self.inode.put()
 
@@ -244,6 +248,12 @@ class RegularOpen(SeekableFile):
             offset += got
             if got < len(view):
                 break
+        if offset > start:
+            inode = self.inode
+            if inode.atime <= inode.mtime:
+                inode.accessed(self.flags)
+            if inode.sb.primary.watches:
+                tell(inode, IN_ACCESS)
         return offset - start
 
     def write_at(self, views: Views, offset: int) -> int:
@@ -310,10 +320,17 @@ class DirectoryOpen(File):
         self.pos = offset
         return offset
 
-    def entries(self, caller: "Caller") -> list[tuple[bytes, "Inode"]]:
-        """(name, inode) from the position on; positions count entries, `.` and `..` first."""
-        if self.inode.nlink == 0:
+    def entries(self, caller: "Caller") -> Iterator[tuple[int, bytes, "Inode"]]:
+        """(position behind it, name, inode) from the position on, of what is still there.
+
+        Positions count entries, `.` and `..` first. Raises SysError(ENOENT) if the directory was removed.
+        """
+        inode = self.inode
+        if inode.nlink == 0:
             raise SysError(ENOENT)
-        if self.pos == 0:
-            self.listing = [(b".", self.inode), (b"..", self.inode.parent), *self.inode.items(caller)]
-        return self.listing[self.pos :]
+        if self.pos == 0 or not self.listing:
+            self.listing = [(b".", inode), (b"..", inode.parent), *inode.items(caller)]
+        for position in range(self.pos, len(self.listing)):
+            name, entry = self.listing[position]
+            if position < 2 or inode.holds(name, entry):
+                yield position + 1, name, entry

@@ -4,12 +4,15 @@ Invariant: an inode lives while `nlink` > 0 (names) or `users` > 0 (open files, 
 both are 0 it gives its frames back, once.
 """
 
+from collections.abc import Mapping
 from random import Random
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.file import MAX_OFFSET, DirectoryOpen, File, PathFile, RegularOpen, Views
 from mini_kernel.fs.locks import Locks
+from mini_kernel.fs.notify import Watch, tell, tell_gone
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.pagecache import PageCache, PageSource
 from mini_kernel.mm.vma import VM_MAYWRITE, VM_SHARED
@@ -20,6 +23,7 @@ from mini_kernel.uapi.fcntl import (
     F_SEAL_SEAL,
     F_SEAL_SHRINK,
     F_SEAL_WRITE,
+    O_NOATIME,
     O_PATH,
     S_IFDIR,
     S_IFLNK,
@@ -29,6 +33,7 @@ from mini_kernel.uapi.fcntl import (
     S_ISUID,
     S_IXGRP,
 )
+from mini_kernel.uapi.inotify import IN_ATTRIB, IN_MODIFY
 from mini_kernel.uapi.misc import TMPFS_MAGIC
 from mini_kernel.uapi.structs import Stat
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE
@@ -50,14 +55,27 @@ class Clock(Protocol):
 
 
 class SuperBlock:
-    """What all inodes of a system share."""
+    """What all inodes of a mounted file system share. `device` is its st_dev.
+
+    What all file systems share is with the one at the root, `primary`.
+    """
 
     def __init__(self, frames: FrameAllocator, clock: Clock, random: Random) -> None:
         self.frames = frames
         self.clock = clock
         self.random = random
+        self.device = 1
+        self.primary = self
         self.terminal: Terminal | None = None  # what /dev/tty is
+        self.watches = 0  # of inotify(7), on all file systems: counted with the primary
+        self.moves = 0  # renames that were told of, there too: the cookies
         self.next_ino = 1
+
+    def another(self, device: int) -> "SuperBlock":
+        """That of a file system mounted beside."""
+        other = SuperBlock(self.frames, self.clock, self.random)
+        other.device, other.primary = device, self
+        return other
 
     def new_ino(self) -> int:
         """An inode number that was never used."""
@@ -72,6 +90,10 @@ class Inode:
     magic: int = TMPFS_MAGIC  # statfs(2) f_type
     locks: Locks | None = None  # made by the first one
     write_hint = 0  # RWH_* of fcntl(2)
+    home: "Directory | None" = None  # where it is found by which name: of several, the newest or last opened
+    name = b""
+    watches: tuple[Watch, ...] = ()  # of inotify(7)
+    xattrs: Mapping[bytes, bytes] = MappingProxyType({})  # replaced by each change
 
     def __init__(self, sb: SuperBlock, mode: int, uid: int = 0, gid: int = 0) -> None:
         self.sb = sb
@@ -83,7 +105,7 @@ class Inode:
         self.users = 0
         self.linkable = False  # may get its first name later: made by O_TMPFILE
         self.rdev = 0
-        self.atime = self.mtime = self.ctime = sb.clock.real_ns()
+        self.atime = self.mtime = self.ctime = self.btime = sb.clock.real_ns()
 
     def size(self) -> int:
         """st_size."""
@@ -97,7 +119,7 @@ class Inode:
         """What stat(2) tells."""
         return Stat(
             self.ino, self.mode, self.nlink, self.uid, self.gid, self.rdev, self.size(), PAGE_SIZE, self.blocks(),
-            self.atime, self.mtime, self.ctime,
+            self.atime, self.mtime, self.ctime, self.sb.device, self.btime,
         )  # fmt: skip
 
     def open(self, flags: int, path: bytes, caller: "Caller") -> File:
@@ -122,11 +144,20 @@ class Inode:
         """A name is gone."""
         self.nlink -= 1
         self.changed()
+        for watch in self.watches:
+            watch.hear(IN_ATTRIB, 0, b"")
         if not self.nlink and not self.users:
             self.evict()
 
     def evict(self) -> None:
         """Nobody can reach it any more: give back what it holds."""
+        if self.watches:
+            tell_gone(self)
+
+    def tell(self, mask: int) -> None:
+        """Whoever watches the inode, or the directory it is in, hears of this event (IN_*)."""
+        if self.sb.primary.watches:
+            tell(self, mask)
 
     def drop_locks(self, owner: object) -> None:
         """A descriptor table closed a descriptor of this inode, or an open file of it is gone: its locks go."""
@@ -141,6 +172,14 @@ class Inode:
         """Attributes changed: ctime."""
         self.ctime = self.sb.clock.real_ns()
 
+    def accessed(self, flags: int = 0) -> None:
+        """Content was read, through an open file with these flags: atime, unless it is newer than the last change.
+
+        (The mount option `relatime`, which is Linux's default, but for its 24 hours.)
+        """
+        if (self.atime <= self.mtime or self.atime <= self.ctime) and not flags & O_NOATIME:
+            self.atime = self.sb.clock.real_ns()
+
     def modified(self) -> None:
         """Content changed: mtime and ctime."""
         self.mtime = self.ctime = self.sb.clock.real_ns()
@@ -149,6 +188,7 @@ class Inode:
         """Replace the twelve permission bits."""
         self.mode = (self.mode & S_IFMT) | (mode & 0o7777)
         self.changed()
+        self.tell(IN_ATTRIB)
 
     def chown(self, uid: int, gid: int) -> None:
         """Replace the owner and group; -1 leaves one. Clears the set-id bits of a file, as chown(2) says."""
@@ -157,6 +197,7 @@ class Inode:
         if self.mode & S_IFMT != S_IFDIR:
             self.drop_set_id()
         self.changed()
+        self.tell(IN_ATTRIB)
 
     def drop_set_id(self) -> None:
         """Clear the set-user-id bit, and set-group-id unless it means mandatory locking."""
@@ -191,6 +232,7 @@ class RegularFile(Inode):
         return RegularOpen(self, flags, path)
 
     def evict(self) -> None:
+        super().evict()
         self.cache.drop()
 
     def write(self, views: Views, offset: int) -> int:
@@ -217,6 +259,8 @@ class RegularFile(Inode):
         self.modified()
         if self.mode & (S_ISUID | S_ISGID):
             self.drop_set_id()
+        if self.sb.primary.watches:
+            tell(self, IN_MODIFY)
         return offset - start
 
     def _check_seals(self, end: int) -> None:
@@ -248,6 +292,7 @@ class RegularFile(Inode):
             raise SysError(EPERM)
         self.cache.punch(start, end)
         self.modified()
+        self.tell(IN_MODIFY)
 
     def truncate(self, size: int) -> None:
         """Set the length. Raises SysError(EPERM) against a seal."""
@@ -256,6 +301,7 @@ class RegularFile(Inode):
             raise SysError(EPERM)
         self.cache.truncate(size)
         self.modified()
+        self.tell(IN_MODIFY)
 
 
 class Symlink(Inode):
@@ -297,7 +343,6 @@ class Directory(Inode):
         super().__init__(sb, mode, uid, gid)
         self.nlink = 2
         self.parent: Directory = parent or self
-        self.name = b""
         self.mount = False  # cannot be removed or renamed
         self.nodes: dict[bytes, Inode] = {}
 
@@ -315,6 +360,10 @@ class Directory(Inode):
         """All names with their inodes, without `.` and `..`."""
         return list(self.nodes.items())
 
+    def holds(self, name: bytes, inode: Inode) -> bool:
+        """True if `inode`, which `items` gave under this name, still has it."""
+        return self.fixed or self.nodes.get(name) is inode
+
     def is_empty(self) -> bool:
         """True if nothing but `.` and `..` is inside."""
         return not self.nodes
@@ -322,8 +371,9 @@ class Directory(Inode):
     def add(self, name: bytes, inode: Inode) -> None:
         """Enter a name; the caller has checked that it is free and counts the link of a plain file."""
         self.nodes[name] = inode
+        inode.home, inode.name = self, name
         if isinstance(inode, Directory):
-            inode.parent, inode.name = self, name
+            inode.parent = self
             self.nlink += 1
         self.modified()
 

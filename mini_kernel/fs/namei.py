@@ -6,9 +6,11 @@ path begins at, None for the working directory. All raise SysError, also what th
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.inode import Directory, Inode, RegularFile, Symlink
+from mini_kernel.fs.notify import tell_moved, tell_name
 from mini_kernel.fs.path import MAY_EXEC, MAY_WRITE, Caller, FsContext, Place, may_delete, require, walk
-from mini_kernel.uapi.errno import EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM
+from mini_kernel.uapi.errno import EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV
 from mini_kernel.uapi.fcntl import RENAME_EXCHANGE, RENAME_NOREPLACE, S_ISGID
+from mini_kernel.uapi.inotify import IN_ATTRIB, IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO
 
 
 def place_for_new(caller: Caller, path: bytes, base: Directory | None = None, directory: bool = False) -> Place:
@@ -38,6 +40,8 @@ def adopt(place: Place, inode: Inode, fs: FsContext) -> None:
         if isinstance(inode, Directory):
             inode.mode |= S_ISGID
     parent.add(place.name, inode)
+    if parent.watches:
+        tell_name(parent, inode, IN_CREATE, place.name)
 
 
 def create_file(place: Place, mode: int, fs: FsContext) -> RegularFile:
@@ -63,8 +67,10 @@ def symlink(caller: Caller, target: bytes, path: bytes, base: Directory | None =
 
 
 def link(caller: Caller, inode: Inode, path: bytes, base: Directory | None = None) -> None:
-    """link(2): one more name for `inode`. Raises EPERM for directories, ENOENT for what has no name left."""
+    """link(2): one more name for `inode`. Raises EPERM for directories, ENOENT for what has no name left, EXDEV."""
     place = place_for_new(caller, path, base)
+    if inode.sb is not place.parent.sb:
+        raise SysError(EXDEV)
     if isinstance(inode, Directory):
         raise SysError(EPERM)
     if inode.nlink == 0 and not inode.linkable:
@@ -72,6 +78,9 @@ def link(caller: Caller, inode: Inode, path: bytes, base: Directory | None = Non
     inode.nlink += 1
     inode.changed()
     place.parent.add(place.name, inode)
+    for watch in inode.watches:
+        watch.hear(IN_ATTRIB, 0, b"")
+    tell_name(place.parent, inode, IN_CREATE, place.name)
 
 
 def _require_removable(place: Place, inode: Inode, fs: FsContext) -> None:
@@ -97,6 +106,7 @@ def unlink(caller: Caller, path: bytes, base: Directory | None = None) -> None:
     _require_removable(place, inode, caller.fs)
     place.parent.remove(place.name)
     inode.unlinked()
+    tell_name(place.parent, inode, IN_DELETE, place.name)
 
 
 def rmdir(caller: Caller, path: bytes, base: Directory | None = None) -> None:
@@ -111,6 +121,7 @@ def rmdir(caller: Caller, path: bytes, base: Directory | None = None) -> None:
         raise SysError(ENOTDIR)
     _require_removable(place, inode, caller.fs)
     _remove_directory(place, inode)
+    tell_name(place.parent, inode, IN_DELETE, place.name)
 
 
 def _remove_directory(place: Place, inode: Directory) -> None:
@@ -119,6 +130,8 @@ def _remove_directory(place: Place, inode: Directory) -> None:
     place.parent.remove(place.name)
     inode.nlink = 0
     inode.changed()
+    if not inode.users:
+        inode.evict()
 
 
 def rename(
@@ -132,6 +145,8 @@ def rename(
     """rename(2), renameat2(2) with RENAME_NOREPLACE or RENAME_EXCHANGE."""
     source = walk(caller, old, old_base, change=True)
     target = walk(caller, new, new_base, change=True)
+    if source.parent.sb is not target.parent.sb:
+        raise SysError(EXDEV)
     if source.is_special() or target.is_special():
         raise SysError(EBUSY)
     inode = source.inode
@@ -182,10 +197,12 @@ def _move(source: Place, target: Place) -> None:
         if isinstance(inode, Directory):
             raise SysError(ENOTDIR)
         target.parent.remove(target.name)
-        replaced.unlinked()
     source.parent.remove(source.name)
     target.parent.add(target.name, inode)
     inode.changed()
+    _tell_rename(source, target, inode)
+    if replaced is not None and not isinstance(replaced, Directory):
+        replaced.unlinked()
 
 
 def _exchange(source: Place, target: Place) -> None:
@@ -194,3 +211,16 @@ def _exchange(source: Place, target: Place) -> None:
     target.parent.add(target.name, one)
     one.changed()
     other.changed()
+    _tell_rename(source, target, one)
+    _tell_rename(target, source, other)
+
+
+def _tell_rename(source: Place, target: Place, inode: Inode) -> None:
+    """inotify(7): the two halves of a move have a cookie in common."""
+    primary = inode.sb.primary
+    if not primary.watches:
+        return
+    primary.moves += 1
+    tell_name(source.parent, inode, IN_MOVED_FROM, source.name, primary.moves)
+    tell_name(target.parent, inode, IN_MOVED_TO, target.name, primary.moves)
+    tell_moved(inode)

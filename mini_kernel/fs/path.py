@@ -6,10 +6,22 @@ from typing import Any, Final, Protocol
 from mini_kernel.errors import SysError
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.inode import Directory, Inode, Symlink
-from mini_kernel.uapi.errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
-from mini_kernel.uapi.fcntl import NAME_MAX, PATH_MAX, S_IFDIR, S_IFMT, S_ISVTX
+from mini_kernel.uapi.errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV
+from mini_kernel.uapi.fcntl import (
+    NAME_MAX,
+    PATH_MAX,
+    RESOLVE_BENEATH,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+    S_IFDIR,
+    S_IFMT,
+    S_ISVTX,
+)
 
 MAX_LINKS: Final = 40  # Linux MAXSYMLINKS
+_SCOPED: Final = RESOLVE_BENEATH | RESOLVE_IN_ROOT
 MAY_EXEC, MAY_WRITE, MAY_READ = 1, 2, 4  # as in access(2)
 
 
@@ -99,30 +111,40 @@ def _components(path: bytes) -> list[bytes]:
 
 
 def walk(
-    caller: Caller, path: bytes, base: Directory | None = None, follow: bool = True, change: bool = False
+    caller: Caller,
+    path: bytes,
+    base: Directory | None = None,
+    follow: bool = True,
+    change: bool = False,
+    resolve: int = 0,
 ) -> Place:
     """Follow `path` from the root, or else from `base` or the working directory.
 
     `follow`: a symbolic link at the very end is followed; so it is if a slash stands behind it. `change`: neither is,
     and a slash behind what is no directory is left to the caller, who makes, removes or renames that very name.
+    `resolve` has the RESOLVE_* bits of openat2(2).
     Raises SysError: ENOENT for an empty path or a missing component before the last, ENOTDIR, EACCES, ELOOP,
-    ENAMETOOLONG.
+    ENAMETOOLONG; EXDEV where `resolve` forbids.
     """
     if not path:
         raise SysError(ENOENT)
     if len(path) >= PATH_MAX:
         raise SysError(ENAMETOOLONG)
-    root = caller.fs.root
+    root = (base or caller.fs.cwd) if resolve & _SCOPED else caller.fs.root
     at: Inode = root if path[:1] == b"/" else base or caller.fs.cwd
+    if resolve & RESOLVE_BENEATH and path[:1] == b"/":
+        raise SysError(EXDEV)
     place = Place(root, b"", at)
     slash, left, links = path[-1:] == b"/", _components(path), 0
     while left:
         name = left.pop()
-        place = _step(caller, at, name)
+        place = _step(caller, at, name, root)
         inode = place.inode
+        if resolve:
+            _check_step(place, at, root, resolve)
         if isinstance(inode, Symlink) and (left or (not change and (follow or slash))):
             links += 1
-            if links > MAX_LINKS:
+            if links > MAX_LINKS or resolve & RESOLVE_NO_SYMLINKS:
                 raise SysError(ELOOP)
             jump = inode.jump(caller)
             if jump is None:
@@ -130,8 +152,12 @@ def walk(
                 slash = slash or (not left and target[-1:] == b"/")
                 left += _components(target)
                 at = root if target[:1] == b"/" else place.parent
+                if resolve and target[:1] == b"/":
+                    _check_absolute(path, at, place.parent, resolve)
                 place = Place(root, b"", at)
                 continue
+            if resolve:
+                _check_jump(inode, jump, resolve)
             place.link, place.inode = inode, jump
             inode = jump
         if inode is None:
@@ -145,18 +171,47 @@ def walk(
     return place
 
 
-def _step(caller: Caller, at: Inode, name: bytes) -> Place:
+def _step(caller: Caller, at: Inode, name: bytes, root: Directory) -> Place:
     """One component."""
     if not isinstance(at, Directory):
         raise SysError(ENOTDIR)
-    require(at, MAY_EXEC, caller.fs)
+    if caller.fs.uid:
+        require(at, MAY_EXEC, caller.fs)
     if name == b".":
         return Place(at, name, at)
     if name == b"..":
-        return Place(at, name, at if at is caller.fs.root else at.parent)
+        return Place(at, name, at if at is root else at.parent)
     if len(name) > NAME_MAX:
         raise SysError(ENAMETOOLONG)
     return Place(at, name, at.find(name, caller))
+
+
+def _check_absolute(path: bytes, at: Inode, before: Directory, resolve: int) -> None:
+    """openat2(2), at a link to an absolute path.
+
+    RESOLVE_NO_XDEV forbids it in a walk that began at a descriptor, wherever it leads: the root of such a walk is not
+    known to be on the same mount (Linux nd_jump_root).
+    """
+    if resolve & RESOLVE_BENEATH:
+        raise SysError(EXDEV)
+    if resolve & RESOLVE_NO_XDEV and (path[:1] != b"/" or at.sb is not before.sb):
+        raise SysError(EXDEV)
+
+
+def _check_step(place: Place, at: Inode, root: Directory, resolve: int) -> None:
+    """openat2(2), behind one component."""
+    if place.name == b".." and at is root and resolve & RESOLVE_BENEATH:
+        raise SysError(EXDEV)
+    if place.inode is not None and place.inode.sb is not at.sb and resolve & RESOLVE_NO_XDEV:
+        raise SysError(EXDEV)
+
+
+def _check_jump(link: Symlink, jump: Inode, resolve: int) -> None:
+    """openat2(2), at a magic link."""
+    if resolve & RESOLVE_NO_MAGICLINKS:
+        raise SysError(ELOOP)
+    if resolve & _SCOPED or (resolve & RESOLVE_NO_XDEV and jump.sb is not link.sb):
+        raise SysError(EXDEV)
 
 
 def path_of(directory: Directory, root: Directory) -> bytes:

@@ -13,6 +13,7 @@ from mini_kernel.fs.file import File
 from mini_kernel.fs.host import host_root
 from mini_kernel.fs.inode import Clock, Directory, Inode, RegularFile, SuperBlock, Symlink
 from mini_kernel.fs.namei import adopt, create_file, place_for_new, require_growable
+from mini_kernel.fs.notify import tell
 from mini_kernel.fs.path import MAY_READ, MAY_WRITE, Caller, FsContext, Place, path_of, require, walk
 from mini_kernel.fs.pipe import AnonymousPipe, Fifo
 from mini_kernel.fs.stream import HostStream
@@ -24,6 +25,7 @@ from mini_kernel.uapi.fcntl import (
     O_CREAT,
     O_DIRECTORY,
     O_EXCL,
+    O_NOATIME,
     O_NOFOLLOW,
     O_PATH,
     O_RDONLY,
@@ -37,13 +39,18 @@ from mini_kernel.uapi.fcntl import (
     S_IFMT,
     S_IFREG,
 )
+from mini_kernel.uapi.inotify import IN_OPEN
 
+_TMPFILE: Final = O_TMPFILE & ~O_DIRECTORY
+_CREAT_DIRECTORY: Final = O_CREAT | O_DIRECTORY
 _DIRECTORIES: Final = ((b"bin", 0o755), (b"etc", 0o755), (b"root", 0o700), (b"tmp", 0o1777))
 _ETC: Final = {
     b"passwd": b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     b"group": b"root:x:0:\nnogroup:x:65534:\n",
     b"hostname": b"cr3lab\n",
 }
+#: st_dev of the file systems: what is at /, /proc, /dev and /dev/shm, and what has no place in the tree.
+_ROOT, _PROC, _DEV, _SHM, _NAMELESS = _DEVICES = (1, 2, 3, 4, 5)
 _DEV_LINKS: Final = {
     b"fd": b"/proc/self/fd",
     b"stdin": b"/proc/self/fd/0",
@@ -83,7 +90,10 @@ class Vfs:
         self.root: Directory = host_root(self.sb, root) if root is not None else Directory(self.sb, 0o755)
         self.boot = BootCaller(FsContext(self.root, self.root))
         self.stdio: list[StreamInode] = []  # input, output, error: their `stream` is a handle
-        self._populate(proc.build(self.sb, system) if system is not None else Directory(self.sb, 0o555))
+        self.devices = _DEVICES
+        self.nameless = self.sb.another(_NAMELESS)
+        proc_sb = self.sb.another(_PROC)
+        self._populate(proc.build(proc_sb, system) if system is not None else Directory(proc_sb, 0o555))
 
     def _populate(self, proc_root: Directory) -> None:
         """/dev and /proc are ours in any case, the rest only where the host has none."""
@@ -100,12 +110,13 @@ class Vfs:
                 self.write_file(b"/etc/" + name, content)
 
     def _build_dev(self) -> Directory:
-        dev = Directory(self.sb, 0o755)
+        sb = self.sb.another(_DEV)
+        dev = Directory(sb, 0o755)
         for name, numbers in NODES.items():
-            dev.add(name, CharDevice(self.sb, 0o666, numbers))
+            dev.add(name, CharDevice(sb, 0o666, numbers))
         for name, target in _DEV_LINKS.items():
-            dev.add(name, Symlink(self.sb, target))
-        shm = Directory(self.sb, 0o1777)  # where shm_open(3) makes its files; a tmpfs, as all is here
+            dev.add(name, Symlink(sb, target))
+        shm = Directory(self.sb.another(_SHM), 0o1777)  # where shm_open(3) makes its files; a tmpfs, as all is here
         shm.mount = True
         dev.add(b"shm", shm)
         return dev
@@ -126,14 +137,14 @@ class Vfs:
         for part in above:
             node = walk(self.boot, part, parent).inode
             if node is None:
-                node = Directory(self.sb, 0o755)
+                node = Directory(parent.sb, 0o755)
                 parent.add(part, node)
             if not isinstance(node, Directory):
                 raise SysError(ENOTDIR)
             parent = node
         if name in parent.nodes or parent.find(name, self.boot) is not None:
             parent.remove(name).unlinked()
-        inode = RegularFile(self.sb, mode)
+        inode = RegularFile(parent.sb, mode)
         parent.add(name, inode)
         inode.cache.write(0, content)
         return inode
@@ -182,15 +193,23 @@ class Vfs:
             raise SysError(ENOENT)
         return inode
 
-    def open(self, caller: Caller, path: bytes, flags: int, mode: int = 0, base: Directory | None = None) -> File:
+    def open(
+        self,
+        caller: Caller,
+        path: bytes,
+        flags: int,
+        mode: int = 0,
+        base: Directory | None = None,
+        resolve: int = 0,
+    ) -> File:
         """open(2): a new open file, not yet in a table. Raises SysError, or Block for a FIFO without a partner."""
         if flags & O_PATH:
             flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW
-        elif flags & O_TMPFILE == O_TMPFILE:
-            return self._open_nameless(caller, path, flags, mode, base)
+        elif flags & _TMPFILE or flags & _CREAT_DIRECTORY == _CREAT_DIRECTORY:
+            return self._open_nameless(caller, path, flags, mode, base, resolve)
         follow = not (flags & O_NOFOLLOW or flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL)
         slash = bool(flags & O_CREAT) and path[-1:] == b"/"
-        place = walk(caller, path, base, follow, change=slash)
+        place = walk(caller, path, base, follow, slash, resolve)
         if slash:
             raise SysError(EISDIR)
         inode = place.inode
@@ -203,6 +222,10 @@ class Vfs:
         else:
             self._check_open(inode, flags, caller.fs)
         file = inode.open(flags, self._full_path(place, caller), caller)
+        if self.sb.watches and not flags & O_PATH:
+            if not (place.is_special() or place.link or isinstance(inode, Directory)):
+                inode.home, inode.name = place.parent, place.name  # of several names it is seen under the one in use
+            tell(inode, IN_OPEN)
         if flags & O_TRUNC and isinstance(inode, RegularFile) and inode.cache.size:
             inode.truncate(0)
         return file
@@ -221,6 +244,8 @@ class Vfs:
         elif flags & O_DIRECTORY:
             raise SysError(ENOTDIR)
         require(inode, want, fs)
+        if flags & O_NOATIME and fs.uid not in (0, inode.uid):
+            raise SysError(EPERM)
 
     def _full_path(self, place: Place, caller: Caller) -> bytes:
         """What /proc/self/fd and /proc/pid/maps show."""
@@ -234,15 +259,17 @@ class Vfs:
         parent = path_of(place.parent, caller.fs.root)
         return (parent if parent != b"/" else b"") + b"/" + place.name
 
-    def _open_nameless(self, caller: Caller, path: bytes, flags: int, mode: int, base: Directory | None) -> File:
-        """O_TMPFILE: a file without a name in the directory's file system."""
-        if flags & 3 == O_RDONLY:
+    def _open_nameless(
+        self, caller: Caller, path: bytes, flags: int, mode: int, base: Directory | None, resolve: int
+    ) -> File:
+        """O_TMPFILE: a file without a name in the directory's file system. EINVAL for O_CREAT with O_DIRECTORY, too."""
+        if flags & (O_TMPFILE | O_CREAT) != O_TMPFILE or flags & 3 == O_RDONLY:
             raise SysError(EINVAL)
-        parent = self.lookup(caller, path, base)
+        parent = walk(caller, path, base, not flags & O_NOFOLLOW, resolve=resolve).inode
         if not isinstance(parent, Directory):
-            raise SysError(ENOTDIR)
+            raise SysError(ENOENT if parent is None else ENOTDIR)
         require_growable(parent, caller.fs)
-        inode = RegularFile(self.sb, mode & ~caller.fs.umask, caller.fs.uid, caller.fs.gid)
+        inode = RegularFile(parent.sb, mode & ~caller.fs.umask, caller.fs.uid, caller.fs.gid)
         inode.nlink = 0
         inode.linkable = not flags & O_EXCL
         return inode.open(flags & ~O_TMPFILE, path + b"/#%d (deleted)" % inode.ino, caller)
@@ -252,15 +279,15 @@ class Vfs:
     ) -> None:
         """mknod(2): a file, a FIFO or a character device. Raises SysError EPERM for directories, EINVAL for others."""
         place = place_for_new(caller, path, base)
-        kind, permissions = mode & S_IFMT, mode & 0o7777 & ~caller.fs.umask
+        kind, permissions, sb = mode & S_IFMT, mode & 0o7777 & ~caller.fs.umask, place.parent.sb
         if kind in (0, S_IFREG):
-            inode: Inode = RegularFile(self.sb, permissions)
+            inode: Inode = RegularFile(sb, permissions)
         elif kind == S_IFIFO:
-            inode = Fifo(self.sb, permissions)
+            inode = Fifo(sb, permissions)
         elif kind == S_IFCHR:
             if caller.fs.uid:
                 raise SysError(EPERM)
-            inode = CharDevice(self.sb, permissions, numbers)
+            inode = CharDevice(sb, permissions, numbers)
         else:
             raise SysError(EPERM if kind == S_IFDIR else EINVAL)
         adopt(place, inode, caller.fs)
@@ -269,11 +296,11 @@ class Vfs:
 
     def pipe(self, flags: int = 0) -> tuple[File, File]:
         """pipe2(2): the open (read, write) ends."""
-        return AnonymousPipe(self.sb, 0o600).ends(flags)
+        return AnonymousPipe(self.nameless, 0o600).ends(flags)
 
     def memory_file(self, caller: Caller, name: bytes, seals: int) -> File:
         """memfd_create(2): an open file that has no name in the tree."""
-        inode = RegularFile(self.sb, 0o777, caller.fs.uid, caller.fs.gid)
+        inode = RegularFile(self.nameless, 0o777, caller.fs.uid, caller.fs.gid)
         inode.nlink = 0
         inode.seals = seals
         return inode.open(O_RDWR, b"/memfd:" + name + b" (deleted)", caller)

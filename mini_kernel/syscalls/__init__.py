@@ -8,8 +8,10 @@ from mini_kernel.syscalls import (
     files,
     futex,
     identity,
+    inotify,
     io,
     memory,
+    mounts,
     pin,
     pipes,
     poll,
@@ -18,9 +20,11 @@ from mini_kernel.syscalls import (
     remote,
     shm,
     signals,
+    splice,
     stat,
     threads,
     times,
+    xattr,
 )
 from mini_kernel.syscalls.table import INTERRUPTED, TABLE
 
@@ -34,8 +38,10 @@ __all__ = [
     "files",
     "futex",
     "identity",
+    "inotify",
     "io",
     "memory",
+    "mounts",
     "pin",
     "pipes",
     "poll",
@@ -44,7 +50,9 @@ __all__ = [
     "remote",
     "shm",
     "signals",
+    "splice",
     "stat",
     "threads",
     "times",
+    "xattr",
 ]

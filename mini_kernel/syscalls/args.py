@@ -9,7 +9,7 @@ from mini_kernel.fs.path import walk
 from mini_kernel.mm import uaccess
 from mini_kernel.syscalls.table import s32
 from mini_kernel.uapi.errno import EBADF, EINVAL, ENOENT, ENOTDIR
-from mini_kernel.uapi.fcntl import AT_EMPTY_PATH, AT_FDCWD, IOV_MAX, PATH_MAX
+from mini_kernel.uapi.fcntl import AT_EMPTY_PATH, AT_FDCWD, IOV_MAX, PATH_MAX, RESOLVE_IN_ROOT
 from mini_kernel.uapi.structs import unpack_iovecs
 from mini_kernel.x86 import PAGE_SIZE, TASK_SIZE
 
@@ -33,12 +33,12 @@ def file_of(t: "Task", fd: int) -> File:
     return file
 
 
-def base_of(t: "Task", dirfd: int, path: bytes) -> Directory | None:
+def base_of(t: "Task", dirfd: int, path: bytes, resolve: int = 0) -> Directory | None:
     """Where a walk of `path` begins: the directory behind `dirfd`, None for the working directory or the root.
 
     Raises SysError EBADF, ENOTDIR.
     """
-    if path[:1] == b"/" or s32(dirfd) == AT_FDCWD:
+    if s32(dirfd) == AT_FDCWD or (path[:1] == b"/" and not resolve & RESOLVE_IN_ROOT):
         return None
     inode = t.files.get(dirfd).inode
     if not isinstance(inode, Directory):

@@ -1,16 +1,17 @@
 """Names: directories, links, renaming, the working directory."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs import namei
 from mini_kernel.fs.file import DirectoryOpen
 from mini_kernel.fs.inode import Directory, Inode, Symlink
-from mini_kernel.fs.path import MAY_EXEC, path_of, require
+from mini_kernel.fs.path import MAY_EXEC, path_of, require, walk
 from mini_kernel.mm import uaccess
 from mini_kernel.syscalls.args import base_of, file_of, inode_at, read_path
 from mini_kernel.syscalls.table import s32, syscall, u32
-from mini_kernel.uapi.errno import EINVAL, ENOTDIR, EPERM, ERANGE
+from mini_kernel.uapi.errno import EINVAL, ENOENT, ENOTDIR, EPERM, ERANGE
 from mini_kernel.uapi.fcntl import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -20,11 +21,13 @@ from mini_kernel.uapi.fcntl import (
     RENAME_NOREPLACE,
     S_IFMT,
 )
+from mini_kernel.uapi.inotify import IN_ACCESS
 from mini_kernel.uapi.numbers import (
     SYS_chdir,
     SYS_chroot,
     SYS_fchdir,
     SYS_getcwd,
+    SYS_getdents,
     SYS_getdents64,
     SYS_link,
     SYS_linkat,
@@ -44,45 +47,63 @@ from mini_kernel.uapi.numbers import (
     SYS_unlink,
     SYS_unlinkat,
 )
-from mini_kernel.uapi.structs import pack_dirent64
+from mini_kernel.uapi.structs import pack_dirent, pack_dirent64
 
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
     from mini_kernel.task import Task
 
-_DIRENT_HEAD: Final = 19  # bytes before d_name
-
 
 # -- reading --------------------------------------------------------------------------------------------
+
+
+def _list(t: "Task", fd: int, buf: int, count: int, pack: Callable[[int, int, int, bytes], bytes]) -> int:
+    """Entries of a directory, as many as fit into `count` bytes. Raises SysError(EINVAL) if that is not one."""
+    file = file_of(t, fd)
+    if not isinstance(file, DirectoryOpen):
+        raise SysError(ENOTDIR)
+    room, at = u32(count), file.pos
+    records: list[bytes] = []
+    for position, name, inode in file.entries(t):
+        record = pack(inode.ino, position, (inode.mode & S_IFMT) >> 12, name)
+        room -= len(record)
+        if room < 0:
+            if not records:
+                raise SysError(EINVAL)
+            break
+        records.append(record)
+        at = position
+    uaccess.write(t.mm, buf, b"".join(records))
+    file.pos = at
+    file.inode.accessed(file.flags)
+    file.inode.tell(IN_ACCESS)
+    return sum(map(len, records))
 
 
 @syscall(SYS_getdents64)
 def sys_getdents64(k: "Kernel", t: "Task", fd: int, buf: int, count: int) -> int:
     """getdents64(2)."""
-    file = file_of(t, fd)
-    if not isinstance(file, DirectoryOpen):
-        raise SysError(ENOTDIR)
-    entries, room = file.entries(t), u32(count)
-    records: list[bytes] = []
-    for position, (name, inode) in enumerate(entries, file.pos + 1):
-        record = pack_dirent64(inode.ino, position, (inode.mode & S_IFMT) >> 12, name)
-        room -= len(record)
-        if room < 0:
-            break
-        records.append(record)
-    if entries and not records:
-        raise SysError(EINVAL)
-    uaccess.write(t.mm, buf, b"".join(records))
-    file.pos += len(records)
-    return sum(map(len, records))
+    return _list(t, fd, buf, count, pack_dirent64)
+
+
+@syscall(SYS_getdents)
+def sys_getdents(k: "Kernel", t: "Task", fd: int, buf: int, count: int) -> int:
+    """getdents(2): the same, with d_type behind the name."""
+    return _list(t, fd, buf, count, pack_dirent)
 
 
 @syscall(SYS_readlinkat)
 def sys_readlinkat(k: "Kernel", t: "Task", dirfd: int, path: int, buf: int, size: int) -> int:
-    """readlinkat(2); an empty path names the link `dirfd` itself stands for (O_PATH|O_NOFOLLOW)."""
+    """readlinkat(2); an empty path names the link that `dirfd` itself stands for (O_PATH|O_NOFOLLOW)."""
     if s32(size) <= 0:
         raise SysError(EINVAL)
-    inode = inode_at(t, dirfd, path, False, AT_EMPTY_PATH if path else 0)
+    name = read_path(t, path)
+    if name:
+        inode: Inode | None = walk(t, name, base_of(t, dirfd, name), False).inode
+    else:
+        inode = None if s32(dirfd) == AT_FDCWD else t.files.get(dirfd).inode
+    if inode is None or (not name and not isinstance(inode, Symlink)):
+        raise SysError(ENOENT)
     if not isinstance(inode, Symlink):
         raise SysError(EINVAL)
     target = inode.read_target(t)[: s32(size)]

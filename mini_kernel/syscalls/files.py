@@ -1,33 +1,62 @@
 """Descriptors: open(2), close(2), lseek(2), dup(2), ioctl(2), and a file's length. fcntl is a module of its own."""
 
+import struct
 from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
-from mini_kernel.fs.file import EISDIR, ENODEV, ESPIPE, MAX_OFFSET, O_CREAT, O_TRUNC, RegularOpen
-from mini_kernel.fs.inode import (
-    EFBIG,
-    F_SEAL_SEAL,
-    Directory,
-    Inode,
-    RegularFile,
-)
+from mini_kernel.fs.file import MAX_OFFSET, RegularOpen
+from mini_kernel.fs.inode import Directory, Inode, RegularFile
 from mini_kernel.fs.path import MAY_WRITE, require
-from mini_kernel.fs.pipe import FIONREAD, Fifo
+from mini_kernel.fs.pipe import Fifo
 from mini_kernel.mm import uaccess
-from mini_kernel.mm.uaccess import ENAMETOOLONG
-from mini_kernel.syscalls.args import AT_FDCWD, EBADF, EINVAL, base_of, file_of, read_path
+from mini_kernel.syscalls.args import base_of, file_of, read_path
 from mini_kernel.syscalls.fcntl import set_cloexec
 from mini_kernel.syscalls.table import s32, s64, syscall, u32
-from mini_kernel.uapi.errno import EOPNOTSUPP
+from mini_kernel.uapi.errno import (
+    E2BIG,
+    EAGAIN,
+    EBADF,
+    EFBIG,
+    EINVAL,
+    EISDIR,
+    ENAMETOOLONG,
+    ENODEV,
+    EOPNOTSUPP,
+    ESPIPE,
+)
 from mini_kernel.uapi.fcntl import (
+    AT_FDCWD,
     CLOSE_RANGE_CLOEXEC,
     CLOSE_RANGE_UNSHARE,
+    F_SEAL_SEAL,
+    FASYNC,
+    O_ACCMODE,
+    O_APPEND,
     O_CLOEXEC,
+    O_CREAT,
+    O_DIRECT,
+    O_DIRECTORY,
+    O_DSYNC,
+    O_EXCL,
+    O_LARGEFILE,
+    O_NOATIME,
+    O_NOCTTY,
+    O_NOFOLLOW,
     O_NONBLOCK,
+    O_PATH,
+    O_SYNC,
+    O_TMPFILE,
+    O_TRUNC,
     O_WRONLY,
     POSIX_FADV_NOREUSE,
+    RESOLVE_BENEATH,
+    RESOLVE_CACHED,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
 )
-from mini_kernel.uapi.ioctls import FIOCLEX, FIONBIO, FIONCLEX
+from mini_kernel.uapi.ioctls import FIOCLEX, FIONBIO, FIONCLEX, FIONREAD
 from mini_kernel.uapi.mman import MFD_ALLOW_SEALING, MFD_CLOEXEC
 from mini_kernel.uapi.numbers import (
     SYS_close,
@@ -46,6 +75,7 @@ from mini_kernel.uapi.numbers import (
     SYS_memfd_create,
     SYS_open,
     SYS_openat,
+    SYS_openat2,
     SYS_readahead,
     SYS_sync,
     SYS_sync_file_range,
@@ -54,11 +84,19 @@ from mini_kernel.uapi.numbers import (
 )
 from mini_kernel.uapi.resource import RLIMIT_FSIZE
 from mini_kernel.uapi.signal import SIGXFSZ
+from mini_kernel.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
     from mini_kernel.task import Task
 
+_HOW: Final = struct.Struct("<QQQ")  # struct open_how
+_OPEN_FLAGS: Final = (
+    O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | FASYNC | O_DIRECT
+    | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE
+)  # fmt: skip
+_SCOPES: Final = RESOLVE_BENEATH | RESOLVE_IN_ROOT
+_RESOLVE: Final = _SCOPES | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_CACHED
 _FALLOC_KEEP_SIZE, _FALLOC_PUNCH_HOLE, _FALLOC_ZERO_RANGE = 1, 2, 16  # linux/falloc.h
 _MFD_NAME_MAX: Final = 249
 
@@ -80,6 +118,37 @@ def sys_openat(k: "Kernel", t: "Task", dirfd: int, address: int, flags: int, mod
 def sys_open(k: "Kernel", t: "Task", address: int, flags: int, mode: int) -> int:
     """open(2)."""
     return sys_openat(k, t, AT_FDCWD, address, flags, mode)
+
+
+@syscall(SYS_openat2)
+def sys_openat2(k: "Kernel", t: "Task", dirfd: int, address: int, how: int, size: int) -> int:
+    """openat2(2): unlike open(2) it refuses flags it does not know, and RESOLVE_* say what a path may do."""
+    if size < _HOW.size:
+        raise SysError(EINVAL)
+    if size > PAGE_SIZE:
+        raise SysError(E2BIG)
+    data = uaccess.read(t.mm, how, size)
+    if any(data[_HOW.size :]):
+        raise SysError(E2BIG)
+    flags, mode, resolve = _HOW.unpack(data[: _HOW.size])
+    _check_how(flags, mode, resolve)
+    path = read_path(t, address)
+    t.files.free()
+    file = k.vfs.open(t, path, flags, mode, base_of(t, dirfd, path, resolve), resolve)
+    return t.files.install(file, bool(flags & O_CLOEXEC))
+
+
+def _check_how(flags: int, mode: int, resolve: int) -> None:
+    """Linux build_open_flags. Raises SysError EINVAL, EAGAIN."""
+    if flags & ~_OPEN_FLAGS or resolve & ~_RESOLVE or resolve & _SCOPES == _SCOPES:
+        raise SysError(EINVAL)
+    if flags & O_PATH and flags & ~(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC):
+        raise SysError(EINVAL)
+    creates = flags & (O_CREAT | O_TMPFILE & ~O_DIRECTORY)
+    if mode & ~0o7777 or (mode and not creates):
+        raise SysError(EINVAL)
+    if resolve & RESOLVE_CACHED and (creates or flags & O_TRUNC):
+        raise SysError(EAGAIN)
 
 
 @syscall(SYS_creat)

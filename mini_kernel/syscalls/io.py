@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.file import DirectoryOpen, File, RegularOpen, SeekableFile
-from mini_kernel.mm import uaccess
 from mini_kernel.syscalls.args import Iov, gather, read_iov
 from mini_kernel.syscalls.table import s64, syscall
-from mini_kernel.uapi.errno import EBADF, EFAULT, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EPIPE, ESPIPE
+from mini_kernel.uapi.errno import EBADF, EFAULT, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EPIPE
 from mini_kernel.uapi.fcntl import O_APPEND, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOWAIT, RWF_SYNC
 from mini_kernel.uapi.numbers import (
-    SYS_copy_file_range,
     SYS_pread64,
     SYS_preadv,
     SYS_preadv2,
@@ -23,7 +21,6 @@ from mini_kernel.uapi.numbers import (
     SYS_pwritev2,
     SYS_read,
     SYS_readv,
-    SYS_sendfile,
     SYS_write,
     SYS_writev,
 )
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
     from mini_kernel.task import Task
 
 MAX_RW: Final = 0x7FFF_F000  # Linux MAX_RW_COUNT
-_PIECE: Final = 1 << 20  # bytes sendfile moves at a time
 _RWF_KNOWN: Final = RWF_APPEND | RWF_DSYNC | RWF_HIPRI | RWF_NOWAIT | RWF_SYNC
 
 
@@ -175,7 +171,8 @@ def _write_at(t: "Task", file: File, iov: Iov, total: int, offset: int) -> int:
     return file.write_at(gather(t.mm, iov, 0, total, False) if total and seekable else [], offset)
 
 
-def _position(offset: int) -> int:
+def position(offset: int) -> int:
+    """A file position. Raises SysError(EINVAL) below 0."""
     offset = s64(offset)
     if offset < 0:
         raise SysError(EINVAL)
@@ -185,7 +182,7 @@ def _position(offset: int) -> int:
 @syscall(SYS_pread64)
 def sys_pread64(k: "Kernel", t: "Task", fd: int, buf: int, count: int, offset: int) -> int:
     """pread(2)."""
-    offset = _position(offset)
+    offset = position(offset)
     file = readable(t, fd)
     count = min(count, MAX_RW)
     return _read_at(t, file, [(buf, count)], count, offset)
@@ -194,7 +191,7 @@ def sys_pread64(k: "Kernel", t: "Task", fd: int, buf: int, count: int, offset: i
 @syscall(SYS_pwrite64)
 def sys_pwrite64(k: "Kernel", t: "Task", fd: int, buf: int, count: int, offset: int) -> int:
     """pwrite(2)."""
-    offset = _position(offset)
+    offset = position(offset)
     file = writable(t, fd)
     count = min(count, MAX_RW)
     return _write_at(t, file, [(buf, count)], count, offset)
@@ -203,7 +200,7 @@ def sys_pwrite64(k: "Kernel", t: "Task", fd: int, buf: int, count: int, offset: 
 @syscall(SYS_preadv)
 def sys_preadv(k: "Kernel", t: "Task", fd: int, vec: int, count: int, low: int, high: int) -> int:
     """preadv(2); the offset is all in `low` on 64-bit machines."""
-    offset = _position(low)
+    offset = position(low)
     file = readable(t, fd)
     iov, total = read_iov(t, vec, count)
     return _read_at(t, file, iov, min(total, MAX_RW), offset)
@@ -212,7 +209,7 @@ def sys_preadv(k: "Kernel", t: "Task", fd: int, vec: int, count: int, low: int, 
 @syscall(SYS_pwritev)
 def sys_pwritev(k: "Kernel", t: "Task", fd: int, vec: int, count: int, low: int, high: int) -> int:
     """pwritev(2)."""
-    offset = _position(low)
+    offset = position(low)
     file = writable(t, fd)
     iov, total = read_iov(t, vec, count)
     return _write_at(t, file, iov, min(total, MAX_RW), offset)
@@ -240,80 +237,3 @@ def sys_pwritev2(k: "Kernel", t: "Task", fd: int, vec: int, count: int, low: int
     if s64(low) == -1:
         return sys_writev(k, t, fd, vec, count)
     return sys_pwritev(k, t, fd, vec, count, low, high)
-
-
-# -- from file to file ----------------------------------------------------------------------------------
-
-
-def _transfer(t: "Task", source: RegularOpen, target: File, offset: int, count: int) -> int:
-    """Move up to `count` bytes from `offset` of a regular file to where `target` stands; how many."""
-    done = 0
-    try:
-        while done < count:
-            n = source.readable_at(min(count - done, _PIECE), offset + done)
-            n = target.may_write(n) if n else 0
-            if not n:
-                break
-            data = source.inode.cache.read(offset + done, n)
-            taken = len(data) if target.sink else target.write_from([memoryview(data)])
-            done += taken
-            if taken < n:
-                break
-    except Block:
-        if not done:
-            raise
-    except SysError as error:
-        if error.errno == EPIPE:
-            t.send_signal(SIGPIPE)
-        if not done:
-            raise
-    return done
-
-
-@syscall(SYS_sendfile)
-def sys_sendfile(k: "Kernel", t: "Task", out_fd: int, in_fd: int, offset: int, count: int) -> int:
-    """sendfile(2) from a regular file; `offset` points to the position to use, or is NULL for the file's own."""
-    source, target = readable(t, in_fd), writable(t, out_fd)
-    if not isinstance(source, RegularOpen):
-        raise SysError(ESPIPE if offset else EINVAL)
-    if target.flags & O_APPEND:
-        raise SysError(EINVAL)
-    start = _position(uaccess.read_u64(t.mm, offset)) if offset else source.pos
-    done = _transfer(t, source, target, start, min(count, MAX_RW))
-    if offset:
-        uaccess.write_u64(t.mm, offset, start + done)
-    else:
-        source.pos = start + done
-    return done
-
-
-@syscall(SYS_copy_file_range)
-def sys_copy_file_range(
-    k: "Kernel", t: "Task", in_fd: int, in_offset: int, out_fd: int, out_offset: int, count: int, flags: int
-) -> int:
-    """copy_file_range(2) between regular files; the offsets point to positions or are NULL."""
-    source, target = readable(t, in_fd), writable(t, out_fd)
-    if not isinstance(source, RegularOpen) or not isinstance(target, RegularOpen):
-        raise SysError(EISDIR if isinstance(source, DirectoryOpen) or isinstance(target, DirectoryOpen) else EINVAL)
-    if flags:
-        raise SysError(EINVAL)
-    if target.flags & O_APPEND:
-        raise SysError(EBADF)
-    start = _position(uaccess.read_u64(t.mm, in_offset)) if in_offset else source.pos
-    to = _position(uaccess.read_u64(t.mm, out_offset)) if out_offset else target.pos
-    count = source.readable_at(min(count, MAX_RW), start)
-    if source.inode is target.inode and start < to + count and to < start + count:
-        raise SysError(EINVAL)
-    done = 0
-    while done < count:
-        data = source.inode.cache.read(start + done, min(count - done, _PIECE))
-        taken = target.write_at([memoryview(data)], to + done)
-        done += taken
-        if taken < len(data):
-            break
-    for file, pointer, position in ((source, in_offset, start), (target, out_offset, to)):
-        if pointer:
-            uaccess.write_u64(t.mm, pointer, position + done)
-        else:
-            file.pos = position + done
-    return done

@@ -1,4 +1,4 @@
-"""Attributes of files: stat(2), access(2), chmod(2), chown(2), utimensat(2), statfs(2)."""
+"""Attributes of files: stat(2), access(2), chmod(2), chown(2), utimensat(2)."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -17,11 +17,10 @@ from mini_kernel.uapi.fcntl import (
     AT_STATX_SYNC_TYPE,
     AT_SYMLINK_NOFOLLOW,
     S_ISGID,
-    ST_NOSUID,
-    ST_VALID,
     STATX_BASIC_STATS,
     STATX_BTIME,
 )
+from mini_kernel.uapi.inotify import IN_ACCESS, IN_ATTRIB, IN_MODIFY
 from mini_kernel.uapi.numbers import (
     SYS_access,
     SYS_chmod,
@@ -34,21 +33,18 @@ from mini_kernel.uapi.numbers import (
     SYS_fchown,
     SYS_fchownat,
     SYS_fstat,
-    SYS_fstatfs,
     SYS_futimesat,
     SYS_lchown,
     SYS_lstat,
     SYS_newfstatat,
     SYS_stat,
-    SYS_statfs,
     SYS_statx,
     SYS_utime,
     SYS_utimensat,
     SYS_utimes,
 )
-from mini_kernel.uapi.structs import NSEC_PER_SEC, pack_statfs, unpack_timespec, unpack_timeval
+from mini_kernel.uapi.structs import NSEC_PER_SEC, unpack_timespec, unpack_timeval
 from mini_kernel.uapi.time import UTIME_NOW, UTIME_OMIT
-from mini_kernel.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
@@ -100,28 +96,6 @@ def sys_statx(k: "Kernel", t: "Task", dirfd: int, path: int, flags: int, mask: i
     inode = inode_at(t, dirfd, path, not flags & _NOFOLLOW, flags)
     uaccess.write(t.mm, buf, inode.stat().pack_statx(STATX_BASIC_STATS | (u32(mask) & STATX_BTIME)))
     return 0
-
-
-def _statfs(k: "Kernel", t: "Task", inode: Inode, buf: int) -> int:
-    frames = k.frames
-    free = frames.available()
-    uaccess.write(
-        t.mm, buf,
-        pack_statfs(inode.magic, PAGE_SIZE, frames.total, free, frames.total, free, ST_VALID | ST_NOSUID),
-    )  # fmt: skip
-    return 0
-
-
-@syscall(SYS_statfs)
-def sys_statfs(k: "Kernel", t: "Task", path: int, buf: int) -> int:
-    """statfs(2): files live in RAM, so its size is theirs."""
-    return _statfs(k, t, inode_at(t, AT_FDCWD, path, True), buf)
-
-
-@syscall(SYS_fstatfs)
-def sys_fstatfs(k: "Kernel", t: "Task", fd: int, buf: int) -> int:
-    """fstatfs(2)."""
-    return _statfs(k, t, t.files.get(fd).inode, buf)
 
 
 # -- access ---------------------------------------------------------------------------------------------
@@ -246,6 +220,7 @@ def _set_times(k: "Kernel", t: "Task", inode: Inode, times: Times | None) -> int
         inode.mtime = mtime
     if times != (None, None):
         inode.changed()
+        inode.tell(IN_ACCESS if mtime is None else IN_MODIFY if atime is None else IN_ATTRIB)
     return 0
 
 

@@ -9,6 +9,7 @@ from mini_kernel.uapi import (
     errno,
     fcntl,
     futex,
+    inotify,
     ioctls,
     ipc,
     misc,
@@ -46,8 +47,8 @@ signal_names: dict[int, str] = {
 def constants() -> dict[str, int]:
     """Every public integer constant by name: what assembler sources may use as symbols."""
     modules = (
-        auxv, errno, fcntl, futex, ioctls, ipc, misc, mman, numbers, poll, prctl, resource, sched, signal, socket,
-        time, wait,
+        auxv, errno, fcntl, futex, inotify, ioctls, ipc, misc, mman, numbers, poll, prctl, resource, sched, signal,
+        socket, time, wait,
     )  # fmt: skip
     return {
         name: value

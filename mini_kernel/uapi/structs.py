@@ -29,6 +29,8 @@ _SIGINFO = Struct("<iii4x")
 _SYSINFO = Struct("<q3Q6QHHxxxxQQI4x")
 _FLOCK = Struct("<hhxxxxqqixxxx")
 _IOVEC = Struct("<QQ")
+_DIRENT = Struct("<QqH")
+_DIRENT64 = Struct("<QqHB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Stat:
     mtime: int = 0
     ctime: int = 0
     dev: int = 1
+    btime: int = 0
 
     def pack(self) -> bytes:
         """struct stat, 144 bytes."""
@@ -65,7 +68,7 @@ class Stat:
                 self.rdev >> 8, self.rdev & 0xFF, self.dev >> 8, self.dev & 0xFF, 0,
             )
         )  # fmt: skip
-        for offset, time in ((64, self.atime), (80, self.ctime), (96, self.ctime), (112, self.mtime)):
+        for offset, time in ((64, self.atime), (80, self.btime), (96, self.ctime), (112, self.mtime)):
             _STATX_TIME.pack_into(head, offset, *divmod(time, NSEC_PER_SEC), 0)
         return bytes(head)
 
@@ -179,7 +182,13 @@ def unpack_flock(data: bytes) -> tuple[int, int, int, int, int]:
 def pack_dirent64(ino: int, offset: int, kind: int, name: bytes) -> bytes:
     """struct linux_dirent64 of getdents64(2): d_ino, d_off, d_reclen, d_type, d_name; padded to 8 bytes."""
     size = (19 + len(name) + 1 + 7) & ~7
-    return (Struct("<QqHB").pack(ino, offset, size, kind) + name).ljust(size, b"\0")
+    return (_DIRENT64.pack(ino, offset, size, kind) + name).ljust(size, b"\0")
+
+
+def pack_dirent(ino: int, offset: int, kind: int, name: bytes) -> bytes:
+    """struct linux_dirent of getdents(2): d_ino, d_off, d_reclen, d_name, padding, and d_type as the last byte."""
+    size = (18 + len(name) + 2 + 7) & ~7
+    return (_DIRENT.pack(ino, offset, size) + name).ljust(size - 1, b"\0") + bytes((kind,))
 
 
 def makedev(major: int, minor: int) -> int:

@@ -124,6 +124,7 @@ restart_syscall
 sigaltstack         stack ostack
 utime               path utimbuf
 mknod               path filemode dev
+ustat               hex ptr
 statfs              path ostatfs
 fstatfs             fd ostatfs
 getpriority         priowhich int
@@ -140,8 +141,23 @@ arch_prctl          archcode archarg
 setrlimit           resource rlimit
 chroot              path
 sync
+getdents            fd ptr len
+mount               path path path hex ptr
+umount2             path hex
 gettid
 readahead           fd off len
+setxattr            path path ptr len hex
+lsetxattr           path path ptr len hex
+fsetxattr           fd path ptr len hex
+getxattr            path path ptr len
+lgetxattr           path path ptr len
+fgetxattr           fd path ptr len
+listxattr           path ptr len
+llistxattr          path ptr len
+flistxattr          fd ptr len
+removexattr         path path
+lremovexattr        path path
+fremovexattr        fd path
 tkill               int sig
 time                ooff*
 futex               ptr futexop uint futexrest
@@ -162,6 +178,9 @@ epoll_ctl           fd epollop fd epollevent
 tgkill              int int sig
 utimes              path timevals
 waitid              idtype int osiginfo waitflags orusage
+inotify_init
+inotify_add_watch   fd path hex
+inotify_rm_watch    fd int
 openat              dirfd path oflags omode
 mkdirat             dirfd path mode
 mknodat             dirfd path filemode dev
@@ -196,9 +215,11 @@ eventfd2            uint eventfdflags
 epoll_create1       epollflags
 dup3                fd fd oflagsonly
 pipe2               opipe oflagsonly
+inotify_init1       oflagsonly
 preadv              fd oiov len off skip
 pwritev             fd iov len off skip
 prlimit64           int resource rlimit orlimit
+name_to_handle_at   dirfd path ptr ptr hex
 syncfs              fd
 renameat2           dirfd path dirfd path renameflags
 getrandom           random len grndflags
@@ -213,6 +234,7 @@ statx               dirfd path statxflags statxmask ostatx
 rseq                ptr hex int hex
 clone3              clone3args len
 close_range         uint uint closerangeflags
+openat2             dirfd path ptr len
 faccessat2          dirfd path rwx accessflags
 epoll_pwait2        fd oepollevents int timespec sigset len
 fchmodat2           dirfd path mode statflags
