@@ -144,6 +144,7 @@ sync
 getdents            fd ptr len
 mount               path path path hex ptr
 umount2             path hex
+pivot_root          path path
 gettid
 readahead           fd off len
 setxattr            path path ptr len hex
@@ -220,6 +221,7 @@ preadv              fd oiov len off skip
 pwritev             fd iov len off skip
 prlimit64           int resource rlimit orlimit
 name_to_handle_at   dirfd path ptr ptr hex
+open_by_handle_at   fd ptr oflags
 syncfs              fd
 renameat2           dirfd path dirfd path renameflags
 getrandom           random len grndflags
