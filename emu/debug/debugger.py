@@ -220,6 +220,9 @@ class Debugger:
         """While locked, no time slice ends: the current task runs until it waits, yields or exits."""
         self.tap.preempts = not locked
 
+    def intervene(self) -> None:
+        """Called before anything is changed by hand: what was known of the future does not hold any more."""
+
     def _tid(self) -> int:
         if self.current is None:
             raise DebugError("nothing is running any more")

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from mini_kernel.mm.foresee import Verdict
 from mini_kernel.mm.vma import VM_EXEC, VM_GROWSDOWN, VM_READ, VM_SHARED, VM_WRITE
 from mini_kernel.mm.walk import LEVEL_NAMES, PTE_PROTNONE, Step
 from mini_kernel.uapi import signal as signals
@@ -143,6 +144,42 @@ def refusal(walk: tuple[Step, ...], error: int) -> str:
             if bool(step.entry & bit) is not wanted:
                 return f"the {LEVEL_NAMES[step.level]} entry {words}"
     return ""
+
+
+def entry_changes(old: int, new: int) -> str:
+    """Bits that two entries disagree about: `+dirty -writable`."""
+    gained = [f"+{name}" for bit, name in _ENTRY_BITS if new & ~old & bit]
+    lost = [f"-{name}" for bit, name in _ENTRY_BITS if old & ~new & bit]
+    return " ".join([*gained, *lost])
+
+
+_REPAIRS: Final = {
+    "demand_zero": "give it a zeroed frame",
+    "zero_page": "map the page of zeros, read-only",
+    "cow_copy": "copy the page to a frame of its own",
+    "cow_reuse": "make the page writable as it is: nobody else uses it",
+    "table_break": "give the process its own copy of the PTE table, which is shared",
+    "table_reuse": "take the PTE table back as it is: nobody else uses it",
+    "file": "map the page of the file",
+    "shared_write": "let the write to shared memory through",
+    "sfork_install": "install the page of the region in every process that maps it",
+    "huge_zero": "give it a zeroed huge page",
+    "huge_copy": "copy the huge page",
+    "huge_split": "split the huge page into small ones",
+}
+
+
+def verdict_words(verdict: Verdict) -> str:
+    """What an access comes to, as the end of a sentence that begins with `the kernel will` (or, allowed: nothing)."""
+    if verdict.allowed:
+        return "do nothing: the tables allow it"
+    if verdict.signal:
+        name = signal_name(verdict.signal)
+        return f"send {name} ({code_name(verdict.signal, verdict.code)}): {verdict.reason}"
+    words = _REPAIRS.get(verdict.fault_class, "find nothing to repair")
+    if verdict.page and verdict.page != verdict.fault_class:
+        words += f", then {_REPAIRS.get(verdict.page, verdict.page)}"
+    return ("extend the stack and " if verdict.grows else "") + words
 
 
 def rights(flags: int) -> str:

@@ -111,17 +111,23 @@ def _step(step: Step) -> str:
 
 def _mapping(record: FaultRecord) -> list[str]:
     if record.area is not None:
-        return [_area(record.area)]
-    below, above = record.neighbours
-    rows = [f"nothing is mapped at {record.address:#x}"]
+        return [area_text(record.area)]
+    return mapping_lines(record.address, record.neighbours)
+
+
+def mapping_lines(address: int, neighbours: tuple[AreaInfo | None, AreaInfo | None]) -> list[str]:
+    """What is around an address where nothing is mapped."""
+    below, above = neighbours
+    rows = [f"nothing is mapped at {address:#x}"]
     if below is not None:
-        rows.append(f"{record.address - below.end:#x} bytes above the end of {_area(below)}")
+        rows.append(f"{address - below.end:#x} bytes above the end of {area_text(below)}")
     if above is not None:
-        rows.append(f"{above.start - record.address:#x} bytes below the start of {_area(above)}")
+        rows.append(f"{above.start - address:#x} bytes below the start of {area_text(above)}")
     return rows
 
 
-def _area(area: AreaInfo) -> str:
+def area_text(area: AreaInfo) -> str:
+    """A VMA in words."""
     name = area.name or "[anonymous]"
     offset = f" from offset {area.offset:#x}" if area.offset else ""
     grows = ", grows down" if bits.grows_down(area.flags) else ""
@@ -133,7 +139,7 @@ def _sharing(record: FaultRecord) -> list[str]:
     if leaf is None:
         return ["nobody: there is no PTE table"]
     rows = [
-        _shared(
+        shared_line(
             f"{LEVEL_NAMES[leaf.level]} table {leaf.table:#x}",
             record.table_count,
             [s.tgid for s in record.sharers if s.table],
@@ -141,11 +147,12 @@ def _sharing(record: FaultRecord) -> list[str]:
     ]
     frame = (leaf.entry & PTE_ADDR) >> 12
     if frame:
-        rows.append(_shared(f"frame {frame:#x}", record.frame_count, [s.tgid for s in record.sharers if s.frame]))
+        rows.append(shared_line(f"frame {frame:#x}", record.frame_count, [s.tgid for s in record.sharers if s.frame]))
     return rows
 
 
-def _shared(what: str, count: int, others: list[int]) -> str:
+def shared_line(what: str, count: int, others: list[int]) -> str:
+    """Who else uses a table or frame."""
     references = f"{count} reference" + ("" if count == 1 else "s")
     if not others:
         return f"{what}: {references}, no other process"
