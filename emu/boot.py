@@ -19,7 +19,9 @@ from mini_kernel.kernel import Config, Image, Kernel
 from mini_kernel.ledger import Ledger
 from mini_kernel.mm.mm import THP_MODES
 from mini_kernel.observe import FaultRecord, Observer
+from mini_kernel.steer import CallFailure, Schedule
 from mini_kernel.task import Task
+from mini_kernel.uapi import syscall_names
 
 FORKS: Final = ("classic", "odf")  # what plain fork(2) can mean
 DEFAULT_MEMORY: Final = 4 << 30
@@ -46,6 +48,7 @@ class Options:
     exact: bool = False
     debug: bool = False  # on a DebugMachine, for emu.debug
     quantum: int = DEFAULT_QUANTUM
+    schedule: int | None = None  # seed of an interleaving; preempts between any two instructions, so it implies exact
     slice_method: Literal["native", "python"] | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_ENVIRONMENT))
 
@@ -100,6 +103,8 @@ class System:
             self.path = self.install(program)
             self.argv = [_encode(argument) for argument in (argv0 or _decode(self.path), *arguments)]
             self._spawn()
+            if o.schedule is not None:
+                self.kernel.follow(Schedule(o.schedule))
         except BaseException:
             self.machine.close()
             raise
@@ -128,19 +133,35 @@ class System:
         """Run until everything has exited or a limit is spent. Raises KernelBug, MachineError (our mistakes)."""
         if self.kernel.sched.current is None:
             return self._outcome("stopped")  # it came to its end in an earlier run
-        if self.options.max_insns is not None:
-            self.machine.set_instruction_budget(max(0, self.options.max_insns - self.machine.instructions()))
         if self.options.timeout is None:
-            return self._outcome(self.machine.run())
+            return self._outcome(self._run())
         expired: list[bool] = []
         timer = threading.Timer(self.options.timeout, self._expire, (expired,))
         timer.daemon = True
         timer.start()
         try:
-            outcome = self._outcome(self.machine.run())
+            outcome = self._outcome(self._run())
         finally:
             timer.cancel()
         return Outcome("timeout", None) if outcome.ending == "interrupted" and expired else outcome
+
+    def _run(self) -> str:
+        """Run the machine to its end or a limit; with a schedule, in slices of so many instructions."""
+        machine, kernel, most = self.machine, self.kernel, self.options.max_insns
+        while True:
+            schedule = kernel.plan.schedule if machine.exact else None
+            left = None if most is None else max(0, most - machine.instructions())
+            length = left if schedule is None else schedule.slice()
+            if left is not None and length is not None:
+                length = min(left, length)
+            if machine.exact:
+                machine.set_instruction_budget(length)
+            reason = machine.run()
+            if reason != "budget" or length == left:
+                return reason
+            kernel.traps.tick()
+            if kernel.sched.current is None:
+                return "stopped"
 
     def _expire(self, expired: list[bool]) -> None:
         expired.append(True)
@@ -167,12 +188,34 @@ class System:
         """Tell `observer` too what happens from now on."""
         if observer is not None:
             self._listeners.add(observer)
-            self.kernel.observer = self._listeners.only()
+            self.kernel.observe(self._listeners.only())
 
     def ignore(self, observer: Observer) -> None:
         """Undo `observe`."""
         self._listeners.remove(observer)
-        self.kernel.observer = self._listeners.only()
+        self.kernel.observe(self._listeners.only())
+
+    # -- steering -----------------------------------------------------------------------------------
+
+    def refuse_frames(self, nth: int = 1, count: int = -1) -> None:
+        """Let the `nth` frame asked for from now on not be there, and the `count` - 1 after it; -1: no more at all.
+
+        An allocation of several frames at once is refused as a whole. The guest sees ENOMEM, or is killed by a fault.
+        """
+        frames = self.kernel.frames
+        frames.refuse_after, frames.refusals = nth - 1, count
+
+    def fail_syscall(self, errno: int, call: str | None = None, nth: int = 1, every: bool = False) -> None:
+        """Let the `nth` system call from now on (of this name, or of any) fail with `errno`, doing nothing.
+
+        It fails once; `every` makes the later ones fail too. Raises EmuError for a name that is no call's.
+        """
+        number = None
+        if call is not None:
+            number = next((n for n, name in syscall_names.items() if name == call), None)
+            if number is None:
+                raise EmuError(f"no system call is named {call}")
+        self.kernel.fail_call(CallFailure(errno, nth, number, every))
 
     # -- looking ------------------------------------------------------------------------------------
 
@@ -263,7 +306,7 @@ def _machine(options: Options) -> Machine:
         raise EmuError(f"--thp must be one of {', '.join(THP_MODES)}, not {options.thp}")
     if options.debug:
         return DebugMachine(options.memory & -4096, options.quantum)
-    exact = options.exact or options.max_insns is not None
+    exact = options.exact or options.max_insns is not None or options.schedule is not None
     return Machine(options.memory & -4096, options.quantum, options.slice_method, exact)
 
 

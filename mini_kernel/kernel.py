@@ -24,6 +24,7 @@ from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.observe import FaultRecord, Observer
 from mini_kernel.sched import Scheduler
 from mini_kernel.snapshot import Image
+from mini_kernel.steer import CallFailure, Plan, Schedule, Steered
 from mini_kernel.task import ODF_ACTIVE, ODF_OFF, Process, State, Task
 from mini_kernel.trap import Traps
 from mini_kernel.uapi.errno import ELOOP
@@ -59,6 +60,7 @@ class Kernel:
         self.ram = ram
         self.cpu = cpu
         self.observer: Observer | None = None
+        self.plan = Plan()
         self.config = config or Config()
         self.checking = self.config.checking
         self.frames = FrameAllocator(ram, cpu, reserved_frames)
@@ -212,6 +214,27 @@ class Kernel:
             if not process.zombie:
                 total.add(process.ledger)
         return total
+
+    # -- steering -----------------------------------------------------------------------------------
+
+    def observe(self, observer: Observer | None) -> None:
+        """Tell `observer` what happens from now on."""
+        self.observer = Steered(self, observer) if self.plan else observer
+
+    def fail_call(self, failure: CallFailure) -> None:
+        """From now on count system calls towards one that fails."""
+        self._steer()
+        self.plan.failures.append(failure)
+
+    def follow(self, schedule: Schedule) -> None:
+        """From now on preempt tasks as this schedule says."""
+        self._steer()
+        self.plan.schedule = schedule
+        self.cpu.slice_left = schedule.slice()
+
+    def _steer(self) -> None:
+        if not isinstance(self.observer, Steered):
+            self.observer = Steered(self, self.observer)
 
     # -- snapshots ----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from mini_kernel import jobs, process, signal
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault, uaccess
 from mini_kernel.report import record_fault
+from mini_kernel.steer import give_up_cpu
 from mini_kernel.syscalls.table import TABLE
 from mini_kernel.task import Interrupted, SigInfo, State, Task, TrapInfo
 from mini_kernel.uapi.errno import EINTR, ENOSYS
@@ -173,9 +174,9 @@ class Traps:
         else:
             handler, arity = entry
             arguments = ARGUMENTS[arity](regs) if arity else _NO_ARGUMENTS
-            if k.observer:
-                k.observer.syscall_enter(task, number, arguments)
             try:
+                if k.observer:
+                    k.observer.syscall_enter(task, number, arguments)
                 result = handler(k, task, *arguments)
             except SysError as error:
                 result = -error.errno
@@ -195,9 +196,13 @@ class Traps:
         """No such call: -ENOSYS, counted and named in the ledger."""
         task.ledger.unknown[number] += 1
         arguments: tuple[int, ...] = ARGUMENTS[6](self.k.cpu.regs)
-        if self.k.observer:
-            self.k.observer.syscall_enter(task, number, arguments)
-        self._return(task, number, arguments, -ENOSYS)
+        result = -ENOSYS
+        try:
+            if self.k.observer:
+                self.k.observer.syscall_enter(task, number, arguments)
+        except SysError as error:
+            result = -error.errno
+        self._return(task, number, arguments, result)
 
     def _return(self, task: Task, number: int, arguments: tuple[int, ...], result: int) -> None:
         """Hand the result over, unless the caller is gone."""
@@ -264,6 +269,8 @@ class Traps:
             sched.switch_to(task)
             if task.call is not None and not signal.is_killed(task) and not self._retry(task):
                 continue
+            if sched.current is not task:  # it finished its call and was preempted then
+                continue
             if task.attention:
                 self._attend(task)
                 continue
@@ -283,8 +290,9 @@ class Traps:
         """The time slice is over: the next in the queue runs."""
         k = self.k
         k.sched.timers.fire()
-        if k.sched.run_queue.tasks:
-            k.sched.yield_cpu()
+        if k.plan.schedule is not None:
+            k.cpu.slice_left = k.plan.schedule.slice()
+        give_up_cpu(k)
         if k.checking:
             k.check()
         self.dispatch()
@@ -376,7 +384,7 @@ class Traps:
             )
         if k.checking:
             k.check()
-        if task.attention:
+        if task.attention or k.sched.current is not task:
             self.dispatch()
 
     def foresee(self, task: Task, vector: int) -> int:

@@ -69,6 +69,7 @@ class FrameAllocator:
         self.peak = 0
         self.allocated = 0  # ever
         self.refuse_after = -1  # fault injection: refuse the allocation when this reaches 0; -1 never
+        self.refusals = -1  # how many are refused then; -1 all
         self.poison = False  # fill freed frames, to find those who still read them
         self.listener: MemoryListener | None = None
         self.pins: dict[int, int] = {}  # pfn -> how often it is pinned; each pin is a reference as well
@@ -96,6 +97,10 @@ class FrameAllocator:
             self.refuse_after -= n
             return False
         self.refuse_after = 0
+        if self.refusals > 0:
+            self.refusals -= 1
+            if not self.refusals:
+                self.refuse_after = self.refusals = -1
         return True
 
     def _alloc(self, zones: tuple[Zone, ...], zero: bool) -> int:
