@@ -58,7 +58,7 @@ def load_program(
     """Reads, and where it is source assembles, a program.
 
     A file called *.nasm is read as NASM source. `worker` is an Assembler already started (it stays open); without one,
-    one is made and closed when needed. `warn` is given the warnings of the installed assemblers, a line each. Raises
+    one is made and closed when needed. `warn` is given the warnings of the assembler, a line each. Raises
     ProgramError for what cannot be read or run, AsmError for what does not assemble.
     """
     data = sys.stdin.buffer.read() if path_or_dash == "-" else _read(path_or_dash)
@@ -77,7 +77,11 @@ def load_program(
             syntax = "nasm"
         from emu.asm import to_elf
 
-        image = _assemble(source, shown, path, syntax, worker)
+        if worker is not None:
+            image = worker.assemble(source, shown, syntax=syntax, path=path or None, warn=warn)
+        else:
+            with new_assembler() as own:
+                image = own.assemble(source, shown, syntax=syntax, path=path or None, warn=warn)
         data = to_elf(image)
     else:
         from emu.asm import external  # not before it is needed: brings subprocess and tempfile along
@@ -87,13 +91,6 @@ def load_program(
         else:
             data = external.nasm(source, shown, path=path, warn=warn)
     return Program(name, path, data, image)
-
-
-def _assemble(source: str, shown: str, path: str, syntax: "Syntax", worker: "Assembler | None") -> "Image":
-    if worker is not None:
-        return worker.assemble(source, shown, syntax=syntax, path=path or None)
-    with new_assembler() as own:
-        return own.assemble(source, shown, syntax=syntax, path=path or None)
 
 
 def _read(path: str) -> bytes:

@@ -1,5 +1,6 @@
 """Source to image: the steps in order, and the one place where mistakes become errors with file and line."""
 
+from collections.abc import Callable
 from functools import cache
 from types import TracebackType
 from typing import Literal, Self
@@ -11,7 +12,7 @@ from emu.asm.image import Definition, Image, Inclusion, Line, Section
 from emu.asm.items import SIZE, Label, Unit
 from emu.asm.layout import Layout
 from emu.asm.parser import Parser
-from emu.asm.report import report
+from emu.asm.report import remarks, report
 from emu.asm.sources import Place, Sources
 from emu.asm.verify import Decode
 
@@ -43,11 +44,20 @@ class Assembler:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def assemble(self, source: str, filename: str, *, syntax: Syntax = "intel", path: str | None = None) -> Image:
+    def assemble(
+        self,
+        source: str,
+        filename: str,
+        *,
+        syntax: Syntax = "intel",
+        path: str | None = None,
+        warn: Callable[[str], object] | None = None,
+    ) -> Image:
         """The image of `source`; `syntax` holds until a .intel_syntax or .att_syntax says otherwise.
         "nasm" is a dialect of its own, for the whole program.
 
         `path` is the absolute path of the source, in whose directory .include looks first; None if it has none.
+        `warn` is given what GNU as would read otherwise, a line each.
         Raises AsmError with every mistake of the files, or EmuError when Keystone cannot be used at all.
         """
         draft = Draft(Sources(source, filename, path), system_constants)
@@ -59,6 +69,9 @@ class Assembler:
         image = None if draft.mistakes or layout.mistakes else _image(draft.unit, layout, draft.sources)
         if image is None:
             raise report(draft, layout.mistakes, syntax)
+        if warn is not None:
+            for text in remarks(layout.remarks, draft.sources):
+                warn(text)
         return image
 
 

@@ -86,6 +86,8 @@ def _sizes(name: str, operands: Sequence[Operand]) -> _Sizes:
         return _Sizes(name)
     if base in _STRINGS:
         return _Sizes(base + {1: "b", 2: "w", 4: "d", 8: "q"}[size])
+    if name in ("movzb", "movzw"):
+        return _Sizes("movzx", 0, _SUFFIX[name[-1]])
     if base[:4] in ("movz", "movs") and base[4:] in ("b", "w"):
         return _Sizes(base[:4] + "x", size, _SUFFIX[base[4:]])
     if base in _QUADWORD:

@@ -13,7 +13,7 @@ from emu.asm.lexer import Statement
 
 #: Conditions that compare a number with 0, and those about names and text.
 NUMERIC: Final = {".if": "!=", ".ifne": "!=", ".ifeq": "==", ".ifgt": ">", ".ifge": ">=", ".iflt": "<", ".ifle": "<="}
-TEXTUAL: Final = (".ifdef", ".ifndef", ".ifnotdef", ".ifb", ".ifnb", ".ifc", ".ifnc")
+TEXTUAL: Final = (".ifdef", ".ifndef", ".ifnotdef", ".ifb", ".ifnb", ".ifc", ".ifnc", ".ifeqs", ".ifnes")
 REPEATS: Final = (".rept", ".irp", ".irpc")
 #: What ends each.
 ENDS: Final = {

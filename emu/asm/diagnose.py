@@ -96,6 +96,15 @@ def _narrow_stack(name: str, wants: Sequence[Want]) -> Finding | None:
     return None
 
 
+def _branch(name: str, wants: Sequence[Want]) -> Finding | None:
+    """An indirect jmp or call is of 64 bits."""
+    if name not in ("jmp", "call") or len(wants) != 1 or wants[0].kind == "imm" or wants[0].size in (0, 8):
+        return None
+    bits = 8 * wants[0].size
+    wide = f"use {_wide(wants[0].reg)}" if wants[0].reg and wants[0].size < 8 else "say qword ptr"
+    return f"{name} to an address of {bits} bits does not exist in 64-bit code", wide
+
+
 def _flags(name: str, wants: Sequence[Want]) -> Finding | None:
     """setCC writes a byte, cmovCC moves 16 bits or more."""
     if name[:3] == "set" and name[3:] in tables.CONDITIONS and len(wants) == 1 and wants[0].size > 1:
@@ -196,6 +205,6 @@ def _sized(register: str, size: int) -> str:
 
 
 _LOOKS: Final[tuple[Callable[[str, Sequence[Want]], Finding | None], ...]] = (
-    _count, _flags, _memory_twice, _into_number, _narrow_stack, _lea, _shift_count, _extension, _kinds, _widths,
-    _number, _interrupt,
+    _count, _flags, _branch, _memory_twice, _into_number, _narrow_stack, _lea, _shift_count, _extension, _kinds,
+    _widths, _number, _interrupt,
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Final
 
 from emu.asm import blocks
 from emu.asm.errors import SourceError
-from emu.asm.expr import Cursor, Expr, Number
+from emu.asm.expr import Cursor, Expr, Number, reserved_hint
 from emu.asm.hints import near
 from emu.asm.items import EXEC, READ, SIZE, WRITE, Align, Assign, Bytes, Data, Fill, Label, Org, Section, Unit, What
 from emu.asm.lexer import Token
@@ -16,7 +16,8 @@ MAX_SECTIONS: Final = 60  # their program headers share the first page of the fi
 
 _INTEGERS: Final = {
     ".byte": 1, ".short": 2, ".word": 2, ".hword": 2, ".value": 2, ".2byte": 2, ".long": 4, ".int": 4, ".4byte": 4,
-    ".quad": 8, ".8byte": 8, ".octa": 16,
+    ".quad": 8, ".8byte": 8, ".octa": 16, ".16byte": 16,
+    ".dc": 2, ".dc.b": 1, ".dc.w": 2, ".dc.l": 4, ".dc.a": 8,
 }  # fmt: skip
 _FLOATS: Final = {".float": "<f", ".single": "<f", ".double": "<d"}
 _PREFIXES: Final = (
@@ -39,8 +40,44 @@ _REFUSED: Final = {
     ".incbin": "reads a host file, which assembling must not",
     ".code32": "switches to 32-bit code; only 64-bit code runs here",
     ".code16": "switches to 16-bit code; only 64-bit code runs here",
-    **dict.fromkeys((".altmacro", ".struct", ".uleb128", ".sleb128"), "is not supported; use --assembler gas"),
+    **dict.fromkeys(
+        (
+            ".altmacro",
+            ".struct",
+            ".uleb128",
+            ".sleb128",
+            ".subsection",
+            ".reloc",
+            ".nops",
+            ".string16",
+            ".string32",
+            ".string64",
+            ".tfloat",
+            ".balignw",
+            ".balignl",
+            ".p2alignw",
+            ".p2alignl",
+            ".ds",
+            ".ds.b",
+            ".ds.w",
+            ".ds.l",
+            ".ds.p",
+            ".ds.x",
+            ".dcb",
+            ".dcb.b",
+            ".dcb.w",
+            ".dcb.l",
+            ".dc.d",
+            ".dc.s",
+            ".dc.x",
+            ".version",
+            ".symver",
+        ),
+        "is not supported; use --assembler gas",
+    ),
 }
+
+_NOP: Final = Number(0x90)
 
 Handler = Callable[[Cursor, Token], Sequence[What]]
 
@@ -60,7 +97,7 @@ class Directives:
         self._handlers: dict[str, Handler] = {
             **dict.fromkeys(_INTEGERS, self._integers),
             **dict.fromkeys(_FLOATS, self._floats),
-            **dict.fromkeys((".ascii", ".asciz", ".string"), self._strings),
+            **dict.fromkeys((".ascii", ".asciz", ".string", ".string8"), self._strings),
             **dict.fromkeys((".zero", ".skip", ".space"), self._skip),
             **dict.fromkeys((".align", ".balign", ".p2align"), self._align),
             **dict.fromkeys((".text", ".data", ".bss", ".rodata"), self._plain_section),
@@ -112,10 +149,12 @@ class Directives:
         return token, section, (Align(boundary, None, None, False), Label(token.text), Fill(length, 1, ZERO))
 
     def _integers(self, cursor: Cursor, name: Token) -> Sequence[What]:
+        width = _INTEGERS[name.text.lower()]
+        cursor.bits = 8 * max(width, 8)
         values = [cursor.expression()]
         while cursor.take(","):
             values.append(cursor.expression())
-        return (Data(_INTEGERS[name.text.lower()], tuple(values)),)
+        return (Data(width, tuple(values)),)
 
     def _floats(self, cursor: Cursor, name: Token) -> Sequence[What]:
         data = b""
@@ -135,7 +174,8 @@ class Directives:
         while True:
             token = cursor.next("a string")
             if token.kind != "string":
-                hint = f'write "{token.text}"'
+                text = token.text.strip("'")
+                hint = f'write "{text}"'
                 raise SourceError(f"a string in double quotes expected, found '{token.text}'", token.column, hint)
             data += token.text.encode("latin-1")
             following = cursor.token
@@ -159,7 +199,7 @@ class Directives:
             width = size.value
         if cursor.take(","):
             value = cursor.expression()
-        return (Fill(count, width, value),)
+        return (Fill(count, width, value, low=True),)
 
     def _align(self, cursor: Cursor, name: Token) -> Sequence[What]:
         boundary = cursor.expression()
@@ -168,12 +208,16 @@ class Directives:
             fill = None if cursor.peek(",") or cursor.token is None else cursor.expression()
             if cursor.take(","):
                 limit = cursor.expression()
+        if fill == _NOP and self.section.flags & EXEC:
+            fill = None  # nops of several bytes, as without it
         return (Align(boundary, fill, limit, name.text.lower() == ".p2align"),)
 
     def _equ(self, cursor: Cursor, name: Token) -> Sequence[What]:
         target = cursor.next("a name")
         if target.kind != "name" or target.text.lower() in REGISTERS or target.text == ".":
             raise SourceError(f"{target.text} cannot be assigned", target.column)
+        if target.text.lower() in cursor.reserved:
+            raise SourceError(f"{target.text} cannot be assigned", target.column, reserved_hint(target.text))
         cursor.expect(",")
         return (Assign(target.text, cursor.expression()),)
 
@@ -227,6 +271,8 @@ class Directives:
         return ()
 
     def _plain_section(self, cursor: Cursor, name: Token) -> Sequence[What]:
+        if cursor.token is not None:
+            raise SourceError("subsections are not supported; use --assembler gas", cursor.column)
         self._switch(self._named(name.text.lower(), "", name.column))
         return ()
 

@@ -1,6 +1,6 @@
 """Constant expressions over numbers, symbols and `.`, with the precedence of GNU as.
 
-Highest: unary - ~ + ; then * / % << >> ; then | & ^ ! (a ! b is a | ~b) ; then + - ; then == != <> < <= > >= (true is
+Highest: unary - ~ + ! ; then * / % << >> ; then | & ^ ! (a ! b is a | ~b) ; then + - ; then == != <> < <= > >= (true is
 -1) ; then && ; then || (true is 1). All levels associate to the left. That is not C's order (`1 << 2 + 1` is 5), but
 sources are shared with GNU as and must mean the same here.
 
@@ -63,6 +63,7 @@ Lookup = Callable[[Symbol], Value]
 _COMPARISONS: Final[dict[str, Callable[[int, int], bool]]] = {
     "==": eq, "!=": ne, "<>": ne, "<": lt, "<=": le, ">": gt, ">=": ge,
 }  # fmt: skip
+_UNARY: Final = frozenset("-+~!(")
 _LEVELS: Final = (
     frozenset({"||"}),
     frozenset({"&&"}),
@@ -73,16 +74,32 @@ _LEVELS: Final = (
 )
 
 
+#: Operators that are words in Intel syntax (GNU as manual 9.16.4.2; any case).
+INTEL_OPERATORS: Final = {
+    "and": "&", "or": "|", "xor": "^", "not": "~", "shl": "<<", "shr": ">>", "mod": "%",
+    "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
+}  # fmt: skip
+
+
 class Cursor:
     """Walks the tokens of a statement; parses expressions.
 
-    `registers` are names that are registers rather than symbols when they stand bare (Intel syntax).
+    `registers` are names that are registers rather than symbols when they stand bare (Intel syntax), `reserved` names
+    that are words of the syntax and never symbols.
     """
 
-    def __init__(self, tokens: list[Token], end: int, registers: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        tokens: list[Token],
+        end: int,
+        registers: frozenset[str] = frozenset(),
+        reserved: frozenset[str] = frozenset(),
+    ) -> None:
         self.tokens = tokens
         self.end = end  # column behind the statement, for "something is missing"
         self.registers = registers
+        self.reserved = reserved
+        self.bits = 64  # that a number may have
         self.at: int = 0
         self._depth = 0
         self._operators = 0
@@ -136,13 +153,26 @@ class Cursor:
         if level == 0 and self._depth == 0:
             self._operators = 0
         left = self.expression(level + 1)
-        while (token := self.token) is not None and token.kind == "punct" and token.text in _LEVELS[level]:
+        while (operator := self._operator()) in _LEVELS[level]:
+            column = self.column
             self.at += 1
             self._operators += 1
             if self._operators > MAX_OPERATORS:
-                raise SourceError(f"more than {MAX_OPERATORS} operators in an expression", token.column)
-            left = Binary(token.text, left, self.expression(level + 1), token.column)
+                raise SourceError(f"more than {MAX_OPERATORS} operators in an expression", column)
+            left = Binary(operator, left, self.expression(level + 1), column)
         return left
+
+    def _operator(self) -> str:
+        """The operator that comes next, "" if it is none."""
+        token = self.token
+        if token is None or token.kind not in ("punct", "name"):
+            return ""
+        return token.text if token.kind == "punct" else self._word(token)
+
+    def _word(self, token: Token) -> str:
+        """The operator that is a word here, or ""."""
+        word = token.text.lower()
+        return INTEL_OPERATORS.get(word, "") if token.kind == "name" and word in self.reserved else ""
 
     def _alone(self) -> bool:
         """Whether the next token is all there is to the expression, as most often."""
@@ -152,11 +182,12 @@ class Cursor:
     def _unary(self) -> Expr:
         column = self.column
         token = self.next("a value")
-        if token.kind == "punct" and token.text in ("-", "+", "~", "("):
+        sign = token.text if token.kind == "punct" else self._word(token)
+        if sign in _UNARY:
             self._depth += 1
             if self._depth > MAX_DEPTH:
                 raise SourceError("expression is nested too deeply", column)
-            inner = self._group() if token.text == "(" else Unary(token.text, self._unary(), column)
+            inner = self._group() if sign == "(" else Unary(sign, self._unary(), column)
             self._depth -= 1
             return inner
         return self._atom(token)
@@ -168,10 +199,14 @@ class Cursor:
 
     def _atom(self, token: Token) -> Expr:
         if token.kind == "number":
+            if token.value >> self.bits:
+                raise SourceError(f"{token.text} does not fit into {self.bits} bits", token.column)
             return Number(token.value)
         if token.kind == "name":
             if token.text.lower() in self.registers:
                 return Register(token.text.lower(), token.column)
+            if token.text.lower() in self.reserved:
+                raise SourceError(f"a value expected, found '{token.text}'", token.column, reserved_hint(token.text))
             return _symbol(token)
         if token.kind == "local":
             return Symbol(token.text, token.text.split("#")[0], token.column)
@@ -179,6 +214,11 @@ class Cursor:
             return Symbol(".", "$", token.column)
         hint = "text is data (.ascii); what goes into a register is its address" if token.kind == "string" else ""
         raise SourceError(f"a value expected, found '{token.text}'", token.column, hint)
+
+
+def reserved_hint(word: str) -> str:
+    """For a word of the syntax that stands where a name belongs."""
+    return f"{word} is a reserved word: nothing can be called so, {word}_ could"
 
 
 def _symbol(token: Token) -> Symbol:
@@ -199,7 +239,7 @@ def evaluate(expr: Expr, lookup: Lookup) -> Value:
             return lookup(expr)
         case Unary(op, operand, column):
             inner = evaluate(operand, lookup)
-            number = {"-": -inner.number, "+": inner.number, "~": ~inner.number}[op]
+            number = {"-": -inner.number, "+": inner.number, "~": ~inner.number, "!": int(not inner.number)}[op]
             return _checked(number, inner.refs if op == "+" else 0, column)
         case Binary(op, left, right, column):
             return _binary(op, evaluate(left, lookup), evaluate(right, lookup), column)

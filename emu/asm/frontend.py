@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from emu.asm.errors import Overflow, SourceError
-from emu.asm.expr import Symbol, Value
+from emu.asm.expr import Binary, Expr, Number, Symbol, Unary, Value, reserved_hint
 from emu.asm.items import Assign, Inclusion, Item, Label, Section, Unit, What
 from emu.asm.lexer import Statement, Token
 from emu.asm.macros import Budget
@@ -29,8 +29,9 @@ class Draft:
     """What has been read of a program so far.
 
     `constants` gives the value of a name the source does not define, or None. `values` is what .equ and its kin have
-    defined so far, None for what is not a number yet. `broken` are names near a mistake, `incomplete` says that parts
-    of the source were not read: what they define is not to be missed. `stopped`: reading was given up.
+    defined so far, None for what is not a number yet; those in `lately` are another name that came later. `broken` are
+    names near a mistake, `incomplete` says that parts of the source were not read: what they define is not to be
+    missed. `stopped`: reading was given up.
     """
 
     sources: Sources
@@ -39,6 +40,7 @@ class Draft:
     mistakes: list[tuple[Place, SourceError]] = field(default_factory=list[tuple[Place, SourceError]])
     labels: dict[str, Place] = field(default_factory=dict[str, Place])
     values: dict[str, int | None] = field(default_factory=dict[str, int | None])
+    lately: set[str] = field(default_factory=set[str])
     externs: dict[str, None] = field(default_factory=dict[str, None])
     broken: set[str] = field(default_factory=set[str])
     incomplete: bool = False
@@ -60,12 +62,33 @@ class Draft:
             raise SourceError(f"{symbol.shown} is not a number that is known here", symbol.column)
         return Value(value)
 
-    def label(self, name: str, token: Token, place: Place) -> Label:
-        """A new label. SourceError for a register, or a label that is there already."""
+    def late(self, expr: Expr) -> bool:
+        """Whether this is a name, perhaps with a number added, that is neither a label nor a number so far."""
+        match expr:
+            case Symbol(name):
+                unknown = name not in self.values and name not in self.labels and self.constants(name) is None
+                return name in self.lately or (unknown and name != "." and "#" not in name)
+            case Binary("+", left, right):
+                return (self.late(left) and isinstance(right, Number)) or (
+                    isinstance(left, Number) and self.late(right)
+                )
+            case Binary("-", left, Number()) | Unary("+", left):
+                return self.late(left)
+            case _:
+                return False
+
+    def label(self, name: str, token: Token, place: Place, reserved: frozenset[str] = frozenset()) -> Label:
+        """A new label. SourceError for a register, a word of the syntax, or a label that is there already."""
         if name.lower() in REGISTERS:
             raise SourceError(
                 f"register {name} cannot be a label", token.column, "registers are reserved words: choose another name"
             )
+        if name.lower() in reserved:
+            raise SourceError(f"{name} cannot be a label", token.column, reserved_hint(name))
+        return self.fresh(name, token, place)
+
+    def fresh(self, name: str, token: Token, place: Place) -> Label:
+        """A new label, whatever it is called. SourceError for one that is there already."""
         if name in self.labels:
             raise SourceError(f"label {name} is already defined in {self._where(name, place)}", token.column)
         self.labels[name] = place

@@ -72,7 +72,9 @@ def render(instruction: Instruction, lookup: Lookup) -> Rendered:
     """The text for Keystone and the fields to patch. Raises SourceError for what cannot be encoded."""
     name = instruction.mnemonic
     operands = [_settle(op, name, lookup) for op in instruction.operands]
-    operands = _sized(name, operands, instruction.column)
+    if operands and isinstance(operands[-1], Imm) and operands[-1].size:
+        operands = _agreed(name, operands, operands[-1].size, lookup)
+    operands = _sized(name, operands)
     texts: list[str] = []
     wants: list[Want] = []
     patches: list[Patch] = []
@@ -92,22 +94,43 @@ def _settle(operand: Operand, name: str, lookup: Lookup) -> Operand:
     """Decides what a bare expression is, as GNU as does: an address is memory, a number is an immediate."""
     if not isinstance(operand, Bare):
         return operand
-    memory = operand.size or operand.segment or evaluate(operand.expr, lookup).refs
-    if not memory and name == "lea":
+    value = evaluate(operand.expr, lookup)
+    if operand.segment or value.refs or (operand.size and name in ("jmp", "call")):
+        return Mem(operand.expr, operand.column, size=operand.size, segment=operand.segment)
+    if name == "lea":
         raise SourceError("lea takes an address in brackets, not a number", operand.column)
-    if not memory:
-        return Imm(operand.expr, operand.column)
-    return Mem(operand.expr, operand.column, size=operand.size, segment=operand.segment)
+    return Imm(operand.expr, operand.column, operand.size)
 
 
-def _sized(name: str, operands: list[Operand], column: int) -> list[Operand]:
+def _agreed(name: str, operands: list[Operand], size: int, lookup: Lookup) -> list[Operand]:
+    """For a number that the source gives a width: memory in front takes it, anything else has to have it.
+
+    But NASM's `byte` asks for the short form of arithmetic, and its `dword` for that of mov to 64 bits.
+    """
+    first, number = operands[0], operands[-1]
+    if len(operands) != 2 or name not in tables.NEEDS_SIZE - tables.SIZE_APART or isinstance(first, Imm | Bare):
+        return operands
+    if isinstance(first, Mem) and not first.size:
+        return [replace(first, size=size), number]
+    width = REGISTER_SIZE[first.name] if isinstance(first, Reg) else first.size
+    short = size == 1 and name in tables.SHORT_IMMEDIATE
+    if short and isinstance(number, Imm) and not -128 <= _signed(evaluate(number.expr, lookup).number) < 128:
+        raise SourceError("this number does not fit into a byte with a sign", number.column)
+    if width != size and not short and not (name == "mov" and (width, size) == (8, 4) and isinstance(first, Reg)):
+        shown = first.name if isinstance(first, Reg) else "the memory operand"
+        raise SourceError(f"{shown} has {8 * width} bits, the number behind it {8 * size}", number.column)
+    return operands
+
+
+def _sized(name: str, operands: list[Operand]) -> list[Operand]:
     """Memory of push, pop, call and jmp is 8 bytes; elsewhere a width that nothing implies is a mistake."""
     if name in tables.QWORD_DEFAULT:
         return [replace(op, size=8) if isinstance(op, Mem) and not op.size else op for op in operands]
     if name not in tables.NEEDS_SIZE or not any(isinstance(op, Mem) and not op.size for op in operands):
         return operands
     if not any(isinstance(op, Reg) for op in operands) or name in tables.SIZE_APART:
-        raise SourceError("size of the memory operand is not clear: say byte, word, dword or qword ptr", column)
+        unclear = next(op for op in operands if isinstance(op, Mem) and not op.size)
+        raise SourceError("the size of this memory operand is not clear", unclear.column)
     return operands
 
 
@@ -154,7 +177,8 @@ def _memory(mem: Mem, name: str, lookup: Lookup) -> tuple[str, Want, Patch | Non
     if REGISTER_SIZE.get(mem.base or mem.index, 8) == 4 and 1 << 31 <= number < 1 << 32:
         number -= 1 << 32
     if not -(1 << 31) <= number < 1 << 31:
-        raise SourceError(f"displacement {disp.number:#x} does not fit into 32 bits", mem.column)
+        hint = "" if mem.base or mem.index else "movabs takes 64 bits, to and from al, ax, eax or rax only"
+        raise SourceError(f"displacement {disp.number:#x} does not fit into 32 bits", mem.column, hint)
     absolute = not (mem.base or mem.index)
     patch = None
     if disp.refs or absolute:
@@ -226,7 +250,10 @@ def direct(instruction: Instruction, lookup: Lookup) -> bytes | None:
         operand = _settle(operands[0], name, lookup)
         if not isinstance(operand, Imm):
             return None
-        return _push(evaluate(operand.expr, lookup), 8 if name == "push" else 2, operand.column)
+        value = evaluate(operand.expr, lookup)
+        if operand.size == 1 and not -128 <= _signed(value.number) < 128:
+            raise SourceError("this number does not fit into a byte with a sign", operand.column)
+        return _push(value, 2 if name == "pushw" or operand.size == 2 else 8, operand.column)
     if name == "enter" and len(operands) == 2:
         return b"\xc8" + b"".join(_number(op, width, lookup) for op, width in zip(operands, (2, 1), strict=True))
     if name == "movabs" and len(operands) == 2:

@@ -50,11 +50,12 @@ class Bytes(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """`repeat` times `value` in `width` bytes."""
+    """`repeat` times `value` in `width` bytes; `low`: of 8 bytes GNU as fills the lower four only."""
 
     repeat: Expr
     width: int
     value: Expr
+    low: bool = False
 
 
 class Align(NamedTuple):

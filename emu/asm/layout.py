@@ -41,6 +41,7 @@ PAGE: Final = 4096
 MAX_PASSES: Final = 100
 MAX_DATA: Final = 1 << 26  # bytes of all sections that are in the file
 MAX_ZERO: Final = 1 << 44  # bytes of .bss
+_LATE: Final = "a number that is defined further down: GNU as reads memory here, unless `offset` stands before it"
 _GUESS: Final = 7  # bytes of an instruction not encoded yet
 
 
@@ -55,6 +56,7 @@ class Layout:
         self.labels: dict[str, int] = {}
         self.values: dict[str, Value] = {}  # what .equ and = define
         self.mistakes: list[tuple[Place, SourceError]] = []
+        self.remarks: list[tuple[Place, SourceError]] = []  # what is no mistake but another thing elsewhere
         self._encodings: dict[Key, Encoding | SourceError] = {}
         self._missing: dict[Key, None] = {}  # to be encoded before the next pass; ordered
         self._constant: dict[int, Rendered] = {}  # by id of an item whose text no symbol can change
@@ -76,7 +78,7 @@ class Layout:
     def emit(self) -> Iterator[tuple[Item, bytes]]:
         """Every item that takes room, with its bytes (none in a section of zeros), once the layout has settled.
 
-        Values that turn out not to fit are added to `mistakes`.
+        Values that turn out not to fit are added to `mistakes`, and `remarks` are made.
         """
         for item in self._unit.items:
             self._here, self._start = item.address, item.section.base
@@ -96,7 +98,7 @@ class Layout:
                 return self._integers(item.address, width, values)
             case Bytes(data):
                 return data
-            case Fill(_, width, value):
+            case Fill(_, width, value, _):
                 return field(self._value(value).number, width) * (item.size // width)
             case Align(_, fill, _, _):
                 if fill is None and item.section.flags & EXEC:
@@ -174,8 +176,12 @@ class Layout:
                 return len(self._integers(item.address, width, values))
             case Bytes(data):
                 return len(data)
-            case Fill(count, width, value):
-                field(self._value(value).number, width)
+            case Fill(count, width, value, low):
+                number = self._value(value).number
+                if low and width == 8 and not 0 <= number < 1 << 32:
+                    message = f"value {number:#x} does not fit into the lower 4 of 8 bytes, the only ones .fill sets"
+                    raise SourceError(message, 0, ".rept N, .quad VALUE and .endr repeat any number")
+                field(number, width)
                 return width * self._count(count)
             case Align():
                 return self._padding(item.address, item.what)
@@ -265,6 +271,9 @@ class Layout:
         return len(instruction.prefixes) + len(encoding.data)
 
     def _instruction_bytes(self, item: Item, instruction: Instruction) -> bytes:
+        for operand in instruction.operands:
+            if isinstance(operand, Bare) and operand.late and not self._value(operand.expr).refs:
+                self.remarks.append((item.place, SourceError(_LATE, operand.column)))
         known = direct(instruction, self._lookup)
         if known is not None:
             return instruction.prefixes + known
@@ -281,7 +290,7 @@ class Layout:
         try:
             rendered = render(instruction, self._lookup)
         except SourceError as mistake:
-            if not mistake.message.startswith("size of") or not self._all_memory(instruction):
+            if not mistake.message.startswith("the size of") or not self._all_memory(instruction):
                 raise
             from emu.asm.diagnose import two_memory_operands  # most programs have no mistakes
 

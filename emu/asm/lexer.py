@@ -6,7 +6,7 @@ in AT&T syntax it separates statements, as in GNU as. Nothing inside a string or
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 from emu.asm.errors import SourceError
@@ -34,7 +34,8 @@ class Statement(NamedTuple):
 
 
 _STRING: Final = r'"(?:[^"\\]|\\.)*"'
-_CHAR: Final = r"'(?:[^'\\]|\\(?:[0-7]{1,3}|x[0-9a-fA-F]{1,2}|.))'"
+#: Between quotes; where no other follows on the line, the one behind the character may be missing, as in GNU as.
+_CHAR: Final = r"'(?:[^'\\]|\\(?:[0-7]{1,3}|x[0-9a-fA-F]{1,2}|.))(?:'|(?=[^']*$))"
 _PIECE: Final = re.compile(
     rf"(?P<text>{_STRING}|{_CHAR})|(?P<line>#|//)|(?P<block>/\*)|(?P<semi>;)|(?P<other>[^\"'#/;]+|.)", re.S
 )
@@ -44,7 +45,7 @@ _TOKEN: Final = re.compile(
     rf"""\s*(?:
       (?P<string>{_STRING})
     | (?P<char>{_CHAR})
-    | (?P<float>\d+\.\d*(?:[eE][+-]?\d+)?(?![\w.])|\d+[eE][+-]?\d+(?![\w.]))
+    | (?P<float>\d+\.\d*(?:[eE][+-]?\d+)?(?![\w.])|\.\d+(?:[eE][+-]?\d+)?(?![\w.])|\d+[eE][+-]?\d+(?![\w.]))
     | (?P<number>0[xX][0-9a-fA-F]+(?!\w)|0[bB][01]+(?!\w)|\d+(?!\w))
     | (?P<local>\d+[bf](?!\w))
     | (?P<badnumber>\d\w*)
@@ -142,7 +143,8 @@ def _token(group: str, text: str, column: int) -> Token:
         case "string":
             return Token("string", unescape(text[1:-1], column).decode("latin-1"), column)
         case "char":
-            data = unescape(text[1:-1], column)
+            closed = text.endswith("'") and text != "'\\'"
+            data = unescape(text[1:-1] if closed else text[1:], column)
             if len(data) != 1:
                 raise SourceError(f"{text} is not one byte", column, 'text is written in double quotes, "..."')
             return Token("number", text, column, data[0])
@@ -179,13 +181,11 @@ def _integer(text: str, column: int) -> int:
         value = int(text, 8) if text[0] == "0" and text.isdigit() else int(text, 0)
     except ValueError:
         raise SourceError(f"{text} is not a number (a leading 0 means octal)", column) from None
-    if value >= 1 << 64:
-        raise SourceError(f"{text} does not fit into 64 bits", column)
     return value
 
 
-def unescape(text: str, column: int) -> bytes:
-    """The bytes of a string literal's inside: UTF-8, with the escapes of GNU as and two-digit \\xHH."""
+def unescape(text: str, column: int, escapes: Mapping[str, int] = _ESCAPES) -> bytes:
+    """The bytes of a string literal's inside: UTF-8, with `escapes`, octal ones and two-digit \\xHH."""
 
     def replace(match: re.Match[bytes]) -> bytes:
         escape = match[1].decode("latin-1")
@@ -194,7 +194,7 @@ def unescape(text: str, column: int) -> bytes:
         elif escape[0] == "x" and len(escape) in (2, 3):
             value = int(escape[1:], 16)
         else:
-            value = _ESCAPES.get(escape, 256)
+            value = escapes.get(escape, 256)
         if value > 255:
             shown = ascii("\\" + escape)[1:-1].replace("\\\\", "\\")
             raise SourceError(f"unknown or too long escape {shown} in a string", column)

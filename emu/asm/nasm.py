@@ -17,10 +17,10 @@ from emu.asm.items import SIZE, Align, Assign, Branch, Bytes, Fill, Label, Load,
 from emu.asm.lexer import Statement, Token
 from emu.asm.library import link
 from emu.asm.mnemonics import ALONE, COMMON
-from emu.asm.nasm_operands import NasmCursor, Operands, full_name
+from emu.asm.nasm_operands import RESERVED, WIDTH_PREFIXES, NasmCursor, Operands, full_name
 from emu.asm.nasm_preprocessor import Preprocessor
 from emu.asm.nasm_text import statements, tokens
-from emu.asm.operands import ZERO, Imm, Reg
+from emu.asm.operands import SEGMENTS, ZERO, Imm, Reg
 from emu.asm.parser import Parser, check_prefixes, encoding_of
 from emu.asm.sources import Place
 
@@ -38,14 +38,14 @@ class NasmParser(Preprocessor):
 
     def __init__(self, draft: Draft) -> None:
         super().__init__(draft)
-        self._current = nasm_data.section(draft.unit, ".text", (), 0)
+        self._current = self._usual = nasm_data.section(draft.unit, ".text", (), 0)
         self._label = ""  # the last one without a dot
         self._relative = False  # default rel
         self._struc: tuple[str, Expr] | None = None  # the structure being described, and how far it goes
         self._instance: tuple[str, Label] | None = None  # the one being filled in
         self._hidden = 0
         self._directives: dict[str, Handler] = {
-            **dict.fromkeys(("section", "segment"), self._switch),
+            **dict.fromkeys(("section", "segment"), self._switch), "__sect__": self._back, "__?sect?__": self._back,
             "global": self._global, "extern": self._extern, "common": self._refused, "bits": self._bits,
             "use64": self._accepted, "default": self._default, "align": self._align, "alignb": self._align,
             "struc": self._open_struc, "endstruc": self._close_struc, "istruc": self._open_instance, "at": self._field,
@@ -72,7 +72,13 @@ class NasmParser(Preprocessor):
     def _line(self, statement: Statement) -> None:
         found = tokens(statement.text, statement.column)
         if found[0].text == "[" and found[-1].text == "]":
-            found = found[1:-1]  # the primitive form of a directive
+            usual = self._usual
+            self._labelled_content(found[1:-1], statement)  # the primitive form of a directive
+            self._usual = usual  # which is where __SECT__ goes back to
+            return
+        self._labelled_content(found, statement)
+
+    def _labelled_content(self, found: list[Token], statement: Statement) -> None:
         found = self._labelled(found, statement)
         if found:
             self._content(NasmCursor(found, statement.column + len(statement.text), self._label), statement)
@@ -98,7 +104,7 @@ class NasmParser(Preprocessor):
     def _is_label(self, found: list[Token], second: str) -> bool:
         """Whether the first name of a line, without a colon, is a label."""
         word = found[0].text.lower()
-        if word in _GNU_DIRECTIVES:
+        if word in _GNU_DIRECTIVES or word in RESERVED or word in SEGMENTS:
             return False
         if word in self._directives or word in COMMON or word in nasm_data.WIDTHS or word in nasm_data.RESERVES:
             return False
@@ -114,9 +120,14 @@ class NasmParser(Preprocessor):
         if self._struc is not None:
             self._assign(name, self._struc[1], token, statement)
         else:
-            self._add(self.draft.label(name, token, statement.place), statement.place, token.column)
+            self._add(self._new(name, token, statement.place), statement.place, token.column)
         if not token.text.startswith("."):
             self._label = name
+
+    def _new(self, name: str, token: Token, place: Place) -> Label:
+        if token.text.startswith("$"):  # any word at all
+            return self.draft.fresh(name, token, place)
+        return self.draft.label(name, token, place, RESERVED)
 
     def _content(self, cursor: NasmCursor, statement: Statement) -> None:
         token = cursor.next("an instruction")
@@ -143,7 +154,9 @@ class NasmParser(Preprocessor):
             if self._section().zero:
                 message = f"{token.text} in {self._section().name}, which has no bytes in the file"
                 raise SourceError(message, token.column, "resb N reserves zeros; what has a value belongs to .data")
-            found = nasm_data.data(cursor, nasm_data.WIDTHS[word])
+            found = nasm_data.data(
+                cursor, nasm_data.WIDTHS[word], lambda count: evaluate(count, self.draft.known).number
+            )
             cursor.finish()
             return found
         return (self._instruction(token, cursor, statement),)
@@ -164,6 +177,7 @@ class NasmParser(Preprocessor):
             if cursor.token is None:
                 return Bytes(prefixes)  # for the instruction on the next line
             token = cursor.next("an instruction")
+        _refuse_prefix(token)
         name = token.text.lower()
         if token.kind != "name" or not name.isalnum():
             hint = f"is {token.text} a label? Labels end with a colon: {token.text}:" if token.kind == "name" else ""
@@ -174,7 +188,12 @@ class NasmParser(Preprocessor):
         operands = parser.parse(name in tables.BRANCHES)
         if name == "mov" and len(operands) == 2 and not prefixes:
             target, value = operands
-            if isinstance(target, Reg) and target.name in _REGISTERS64 and isinstance(value, Imm):
+            if (
+                isinstance(target, Reg)
+                and target.name in _REGISTERS64
+                and isinstance(value, Imm)
+                and value.size in (0, 8)
+            ):
                 return Load(_REGISTERS64.index(target.name), value.expr)
         if name == "xchg" and all(isinstance(op, Reg) and op.name not in _ACCUMULATORS for op in operands):
             operands.reverse()  # either order is right; NASM puts the first into ModRM.reg
@@ -198,7 +217,7 @@ class NasmParser(Preprocessor):
         self._assign(name, expr, token, statement)
 
     def _assign(self, name: str, expr: Expr, token: Token, statement: Statement) -> None:
-        self.draft.label(name, token, statement.place)  # defined once, whatever it is
+        self._new(name, token, statement.place)  # defined once, whatever it is
         what = Assign(name, expr)
         self._remember(what, lambda: evaluate(expr, self.draft.known))
         self._add(what, statement.place, token.column)
@@ -246,6 +265,11 @@ class NasmParser(Preprocessor):
     def _switch(self, name: Token, cursor: NasmCursor, statement: Statement) -> None:
         token = cursor.next("a section name")
         self._current = nasm_data.section(self.draft.unit, token.text, cursor.tokens[cursor.at :], token.column)
+        self._usual = self._current
+
+    def _back(self, name: Token, cursor: NasmCursor, statement: Statement) -> None:
+        cursor.finish()
+        self._current = self._usual
 
     def _names(self, cursor: NasmCursor) -> Iterator[str]:
         """A list of names; what stands behind a colon is for a linker."""
@@ -364,3 +388,12 @@ class NasmParser(Preprocessor):
         size = f"{self._instance[0]}_size"
         self._reach(Symbol(size, size, name.column), statement, name.column)
         self._instance = None
+
+
+def _refuse_prefix(token: Token) -> None:
+    """Prefixes that are chosen by the operands here."""
+    word = token.text.lower()
+    if word in WIDTH_PREFIXES:
+        raise SourceError(f"the prefix {token.text} is not supported; use --assembler nasm", token.column)
+    if word in SEGMENTS:
+        raise SourceError(f"{token.text} is a register, not an instruction", token.column, f"write [{word}:...]")

@@ -1,8 +1,6 @@
 """Data of NASM: db and its kin, strings, floating-point numbers, and sections for them (NASM manual, 3.2, 8.9)."""
 
-import struct
-from collections.abc import Sequence
-from fractions import Fraction
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from emu.asm.directives import MAX_SECTIONS
@@ -11,10 +9,13 @@ from emu.asm.expr import Binary, Expr, Number, Symbol, Unary
 from emu.asm.instructions import field
 from emu.asm.items import EXEC, READ, WRITE, Bytes, Data, Section, Unit, What
 from emu.asm.lexer import Token
+from emu.asm.nasm_floats import floating
 from emu.asm.nasm_operands import NasmCursor, plain
 
 WIDTHS: Final = {"db": 1, "dw": 2, "dd": 4, "dq": 8, "dt": 10}
 RESERVES: Final = {"resb": 1, "resw": 2, "resd": 4, "resq": 8, "rest": 10, "reso": 16}
+
+MAX_DUP: Final = 1 << 16  # elements of one dup
 
 _SECTIONS: Final = {
     ".text": READ | EXEC, ".rodata": READ, ".data": READ | WRITE, ".bss": READ | WRITE, ".tdata": READ | WRITE,
@@ -23,15 +24,32 @@ _SECTIONS: Final = {
 _ATTRIBUTES: Final = {"exec": (EXEC, 0), "noexec": (0, EXEC), "write": (WRITE, 0), "nowrite": (0, WRITE)}
 
 
-def data(cursor: NasmCursor, width: int) -> list[What]:
-    """The list behind db, dw, dd, dq or dt. `$` in it is the address of the statement."""
+def data(cursor: NasmCursor, width: int, known: Callable[[Expr], int]) -> list[What]:
+    """The list behind db, dw, dd, dq or dt. `$` in it is the address of the statement; `known` gives counts of dup."""
     found: list[What] = []
     size = 0
-    while True:
-        new = _element(cursor, width)
+    for new in _elements(cursor, width, known):
         what = Data(width, (_behind(new, size),)) if not isinstance(new, bytes) else Bytes(new)
         size += len(what.data) if isinstance(what, Bytes) else width
         _append(found, what)
+    return found
+
+
+def _elements(cursor: NasmCursor, width: int, known: Callable[[Expr], int]) -> list[Expr | bytes]:
+    """What stands between commas, `N dup (LIST)` written out."""
+    found: list[Expr | bytes] = []
+    while True:
+        column = cursor.column
+        new = _element(cursor, width)
+        if cursor.take("dup") and not isinstance(new, bytes):
+            count = known(new)
+            again = _elements(cursor, width, known) if cursor.take("(") else [_element(cursor, width)]
+            cursor.take(")")
+            if count < 0 or count * len(again) > MAX_DUP:
+                raise SourceError(f"dup makes {count * len(again)} elements", column, "times N repeats a whole line")
+            found += again * count
+        else:
+            found.append(new)
         if not cursor.take(","):
             return found
 
@@ -50,7 +68,7 @@ def _append(found: list[What], what: Bytes | Data) -> None:
 def _element(cursor: NasmCursor, width: int) -> Expr | bytes:
     token = cursor.token
     following = cursor.tokens[cursor.at + 1 : cursor.at + 2]
-    if token is not None and token.kind == "string" and (not following or following[0].text == ","):
+    if token is not None and token.kind == "string" and (not following or following[0].text in (",", ")")):
         cursor.at += 1
         text = token.text.encode("latin-1")
         return text + bytes(-len(text) % width)
@@ -62,45 +80,15 @@ def _element(cursor: NasmCursor, width: int) -> Expr | bytes:
     if token is not None and token.text == "?":
         cursor.at += 1
         return bytes(width)
-    if token is not None and token.kind == "name" and token.text.lower() in ("dup",):
-        raise SourceError("dup is not supported; times N repeats", token.column)
-    if width == 10:
+    if width == 10 and not any(t.text.lower() == "dup" for t in following):
         raise SourceError("dt takes numbers with a decimal point, and strings", cursor.column)
     expr = plain(cursor.expression())
-    if cursor.peek("dup"):
-        raise SourceError("dup is not supported", cursor.column, "write times N before the line")
-    if not isinstance(expr, Number):
+    if not isinstance(expr, Number) or cursor.peek("dup"):
         return expr
     try:
         return field(expr.value, width)
     except SourceError as mistake:
         raise mistake.at(token.column if token else 0) from None
-
-
-def floating(token: Token, sign: int, width: int) -> bytes:
-    """IEEE 754 numbers of 4, 8 or 10 bytes, rounded to the nearest."""
-    text = token.text
-    if width not in (4, 8, 10):
-        raise SourceError(f"a floating-point number has 4, 8 or 10 bytes, not {width}", token.column)
-    if width == 10:
-        return _extended(Fraction(text), sign)
-    try:
-        return struct.pack("<f" if width == 4 else "<d", sign * float(text))
-    except OverflowError:
-        raise SourceError("number is too large for this width", token.column) from None
-
-
-def _extended(value: Fraction, sign: int) -> bytes:
-    """80 bits: a 64-bit significand with its leading 1, 15 bits of exponent biased by 16383, the sign."""
-    if not value:
-        return bytes(9) + (b"\x80" if sign < 0 else b"\0")
-    exponent = value.numerator.bit_length() - value.denominator.bit_length()
-    if Fraction(2) ** exponent > value:
-        exponent -= 1
-    significand = round(value / Fraction(2) ** (exponent - 63))
-    if significand == 1 << 64:
-        significand, exponent = 1 << 63, exponent + 1
-    return struct.pack("<QH", significand, exponent + 16383 | (0x8000 if sign < 0 else 0))
 
 
 def _behind(expr: Expr, size: int) -> Expr:

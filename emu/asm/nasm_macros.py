@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from emu.asm import tables
 from emu.asm.errors import Overflow, SourceError
 from emu.asm.lexer import Statement
 from emu.asm.sources import Place
@@ -16,7 +17,7 @@ _PIECE: Final = re.compile(rf"(?P<keep>{_STRING}|\d[\w.]*|%[%$\w{{]*)|(?P<name>[
 _WORD: Final = re.compile(r"[A-Za-z_?.@][\w.?@#~$]*")
 _PASTE: Final = re.compile(r"\s*%\+\s*")
 _INDIRECT: Final = re.compile(r"%\[([^\]]*)\]")
-_PARAMETER: Final = re.compile(r"%(?:%([\w.?@#~$]+)|(\d+)|\{(-?\d+)(?::(-?\d+))?\})")
+_PARAMETER: Final = re.compile(r"%(?:%([\w.?@#~$]+)|(\d+)|\{(-?\d+)(?::(-?\d+))?\}|([+-])(\d+))")
 _OPENS: Final = {"(": ")", "{": "}", "[": "]"}
 
 
@@ -69,7 +70,9 @@ class Frame:
         def value(match: re.Match[str]) -> str:
             if match[1]:
                 return f"..@{self.number}.{match[1]}"
-            first = int(match[2] or match[3])
+            first = int(match[2] or match[3] or match[6])
+            if match[5]:
+                return condition(self.arguments[first - 1] if 0 < first <= len(self.arguments) else "", match[5] == "-")
             if match[4]:
                 return ",".join(self.arguments[first - 1 : int(match[4]) if int(match[4]) > 0 else None])
             if first == 0:
@@ -77,6 +80,14 @@ class Frame:
             return self.arguments[first - 1] if 0 < first <= len(self.arguments) else ""
 
         return _PARAMETER.sub(value, text) if "%" in text else text
+
+
+def condition(text: str, inverse: bool) -> str:
+    """An argument that is a condition code, or the opposite of it (%+1 and %-1)."""
+    name = text.lower()
+    if name not in tables.CONDITIONS:
+        raise SourceError(f"{text!r} is not a condition such as z, ne or ae")
+    return tables.opposite(name) if inverse else name
 
 
 class Defines:

@@ -7,6 +7,7 @@ from typing import Final
 from emu.asm.errors import SourceError
 from emu.asm.expr import Binary, Cursor, Expr, Number, Register, Symbol, Unary
 from emu.asm.lexer import Token
+from emu.asm.nasm_floats import FUNCTIONS, floating
 from emu.asm.operands import ADDRESSING, REGISTERS, SEGMENTS, SIZES, ZERO, Bare, Imm, Mem, Operand, Reg, Terms
 
 _LEVELS: Final = (
@@ -26,6 +27,11 @@ _SPELLED: Final = {"=": "==", "/": "u/", "%": "u%", "//": "/", "%%": "%"}
 _SIZES: Final = {**SIZES, "tword": 10, "yword": 32, "zword": 64}
 _STACK: Final = {f"st{n}": f"st({n})" for n in range(8)}
 NAMES: Final = REGISTERS | frozenset(_STACK)
+WIDTH_PREFIXES: Final = ("a16", "a32", "a64", "o16", "o32", "o64")
+#: Words that are no names, unless a $ stands before them (NASM manual 3.1; any case).
+RESERVED: Final = frozenset(
+    (*_SIZES, *_STACK, *WIDTH_PREFIXES, "rel", "abs", "seg", "wrt", "short", "near", "far", "strict", "nosplit")
+) - {"xmmword", "ymmword", "mmword", "fword", "tbyte"}
 
 
 class NasmCursor(Cursor):
@@ -34,7 +40,6 @@ class NasmCursor(Cursor):
     def __init__(self, tokens: list[Token], end: int, scope: str) -> None:
         super().__init__(tokens, end, NAMES)
         self.scope = scope
-        self._nesting = 0
 
     def expression(self, level: int = 0) -> Expr:
         """Parses an expression; SourceError at the first token that does not belong."""
@@ -51,25 +56,14 @@ class NasmCursor(Cursor):
                 left = Unary("-", left, token.column)
         return left
 
-    def _unary(self) -> Expr:
-        if self.peek("!"):
-            column = self.next("").column
-            return Unary("-", Binary("==", self._nested(), ZERO, column), column)
-        return super()._unary()
-
-    def _nested(self) -> Expr:
-        self._nesting += 1
-        if self._nesting > 50:
-            raise SourceError("expression is nested too deeply", self.column)
-        inner = self._unary()
-        self._nesting -= 1
-        return inner
-
     def _atom(self, token: Token) -> Expr:
         if token.kind == "string":
             if len(token.text) > 8:
                 raise SourceError("a string of more than eight characters is not a number", token.column)
             return Number(token.value)
+        width = FUNCTIONS.get(token.text.lower(), 0)
+        if width:
+            return self._encoded(width)
         if token.text == "$$":
             return Symbol("$$", "$$", token.column)
         if token.kind == "name" and token.text.lower() not in self.registers:
@@ -78,6 +72,16 @@ class NasmCursor(Cursor):
                 self._plt()
             return symbol
         return super()._atom(token)
+
+    def _encoded(self, width: int) -> Number:
+        """The number in parentheses as the bits of its floating-point encoding."""
+        self.expect("(")
+        sign = -1 if self.take("-") else 1
+        token = self.next("a number")
+        if token.kind != "float":
+            raise SourceError("a number with a decimal point expected", token.column)
+        self.expect(")")
+        return Number(int.from_bytes(floating(token, sign, width), "little"))
 
     def _plt(self) -> None:
         """`wrt ..plt`: in a static image the PLT entry of a function is the function."""
@@ -138,7 +142,7 @@ class Operands:
         if cursor.peek("["):
             raise SourceError("an address is one pair of brackets in NASM", cursor.column, "write [table + rdi*4]")
         plain(expr)
-        return Bare(expr, column, short) if branch else Imm(expr, column)
+        return Bare(expr, column, short) if branch else Imm(expr, column, size)
 
     def _size(self) -> int:
         cursor = self._cursor

@@ -24,6 +24,7 @@ from emu.asm.sources import Expansion
 _DIRECTIVE: Final = re.compile(r"%([a-z]+)\b\s*(.*)$", re.I | re.S)
 _CONDITION: Final = re.compile(r"(?:el)?if(n?)(def|macro|idni|idn|num|id|str|empty|)$")
 _HEAD: Final = re.compile(r"((?:[A-Za-z_.?@$][\w.?@#~$]*\s*:)?\s*)([A-Za-z_?.@][\w.?@#~$]*)\s*(.*)$", re.S)
+_LINE: Final = re.compile(r"\b__\??LINE\??__")
 _IGNORED: Final = frozenset(("line", "pragma", "warning"))
 _REFUSED: Final = frozenset(("push", "pop", "repl", "arg", "local", "stacksize", "use", "depend", "deftok"))
 _FAMILIES: Final = {"macro": ("endmacro", "endm"), "imacro": ("endmacro", "endm"), "rep": ("endrep",)}
@@ -76,6 +77,8 @@ class Preprocessor(FrontEnd):
             self._preprocess(directive[1].lower(), directive[2], statement, column)
             return
         text = self._defines.expand(statement.text, statement.column)
+        if "__" in text:
+            text = _LINE.sub(str(statement.place.origin.line), text)
         if text != statement.text:
             statement = self._changed(statement, text)
         if not statement.text:

@@ -25,6 +25,12 @@ _TOKEN: Final = re.compile(
     )""",
     re.X,
 )
+#: Of strings between `, besides those of numbers (NASM manual 3.4.2).
+ESCAPES: Final = {
+    **{c: ord(c) for c in "'\"`\\?"},
+    "a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "e": 27,
+}  # fmt: skip
+_UNICODE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|.)", re.S)
 _BASES: Final = {"h": 16, "x": 16, "b": 2, "y": 2, "q": 8, "o": 8, "d": 10, "t": 10}
 
 
@@ -85,8 +91,18 @@ def _token(group: str, text: str, column: int) -> Token:
 def string_bytes(text: str, column: int) -> bytes:
     """The bytes of a string as it is written, quotes included."""
     if text[0] == "`":
-        return unescape(text[1:-1], column)
+        return unescape(_UNICODE.sub(lambda m: _character(m, column), text[1:-1]), column, ESCAPES)
     return text[1:-1].encode("utf-8", "surrogateescape")
+
+
+def _character(match: re.Match[str], column: int) -> str:
+    r"""What \u and \U stand for; other escapes as they are."""
+    digits = match[1] or match[2]
+    if not digits:
+        return match[0]
+    if int(digits, 16) > 0x10FFFF:
+        raise SourceError(f"{match[0]} is not a character", column)
+    return chr(int(digits, 16)).replace("\\", r"\\")
 
 
 def _number(text: str, column: int) -> int:

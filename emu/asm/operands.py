@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from emu.asm.errors import SourceError
-from emu.asm.expr import Binary, Cursor, Expr, Number, Register, Symbol, Unary
+from emu.asm.expr import INTEL_OPERATORS, Binary, Cursor, Expr, Number, Register, Symbol, Unary
 
 #: In the order of their numbers in an encoding.
 _LEGACY: Final = ("ax", "cx", "dx", "bx", "sp", "bp", "si", "di")
@@ -29,6 +29,8 @@ _GPR8: Final = (
     "bh",
     *(f"r{n}b" for n in range(8, 16)),
 )
+#: The number of the registers of 16 bits and more.
+NUMBER_OF: Final = {name: n for names in (GPR64, GPR32, _GPR16) for n, name in enumerate(names)}
 SEGMENTS: Final = ("es", "cs", "ss", "ds", "fs", "gs")
 #: Segment override prefixes (SDM vol. 2, 2.1.1); ds is what most memory operands have anyway.
 SEGMENT_PREFIX: Final = {"es": b"\x26", "cs": b"\x2e", "ss": b"\x36", "fs": b"\x64", "gs": b"\x65"}
@@ -54,6 +56,8 @@ SIZES: Final = {
     "byte": 1, "word": 2, "dword": 4, "fword": 6, "qword": 8, "mmword": 8, "tbyte": 10,
     "xmmword": 16, "oword": 16, "ymmword": 32,
 }  # fmt: skip
+#: Names that Intel syntax reads as something else where an operand or an operator is expected (any case).
+RESERVED: Final = frozenset((*SIZES, *INTEL_OPERATORS, "zmmword", "ptr", "offset", "flat", "short", "near", "far"))
 ZERO: Final = Number(0)
 ONE: Final = Number(1)
 
@@ -64,18 +68,25 @@ class Reg(NamedTuple):
 
 
 class Imm(NamedTuple):
+    """A number; `size` is what the source says before it, 0 for nothing."""
+
     expr: Expr
     column: int
+    size: int = 0
 
 
 class Bare(NamedTuple):
-    """An expression with nothing around it: a branch target, an immediate (a number) or memory (an address)."""
+    """An expression with nothing around it: a branch target, an immediate (a number) or memory (an address).
+
+    `late`: its name is not defined yet, so that GNU as takes it for memory whatever it turns out to be.
+    """
 
     expr: Expr
     column: int
     short: bool = False
     size: int = 0
     segment: str = ""
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +127,7 @@ def _intel(cursor: Cursor) -> Operand:
             cursor.expect(":")
         return Imm(_plain(cursor.expression()), column)
     segment = _intel_segment(cursor)
-    rel = cursor.take("rel", "abs") and cursor.tokens[cursor.at - 1].text.lower()
+    rel = _relation(cursor, "[")
     if not cursor.peek("["):
         expr = cursor.expression()
         if isinstance(expr, Register):
@@ -128,7 +139,16 @@ def _intel(cursor: Cursor) -> Operand:
             return Bare(_plain(expr), column, short, size, segment)
     else:
         expr = ZERO
-    return _intel_brackets(cursor, Mem(expr, column, segment=segment, size=size), rel or "")
+    return _intel_brackets(cursor, Mem(expr, column, segment=segment, size=size), rel)
+
+
+def _relation(cursor: Cursor, *following: str) -> str:
+    """NASM's `rel` or `abs` before [ or inside it; elsewhere these are names as others."""
+    behind = cursor.tokens[cursor.at + 1 : cursor.at + 2]
+    if not cursor.peek("rel", "abs") or not behind or not (behind[0].text in following or behind[0].kind == "name"):
+        return ""
+    cursor.at += 1
+    return cursor.tokens[cursor.at - 1].text.lower()
 
 
 def _size_prefix(cursor: Cursor) -> int:
@@ -178,7 +198,7 @@ def _intel_brackets(cursor: Cursor, mem: Mem, rel: str) -> Mem:
     terms = Terms(mem.disp)
     while cursor.take("["):
         segment = _intel_segment(cursor)
-        rel = rel or (cursor.tokens[cursor.at - 1].text.lower() if cursor.take("rel", "abs") else "")
+        rel = rel or _relation(cursor)
         mem = replace(mem, segment=segment or mem.segment)
         terms.add(cursor.expression(), negative=False)
         cursor.expect("]")

@@ -11,14 +11,14 @@ from typing import Final
 from emu.asm import att, blocks, features, macros, tables
 from emu.asm.directives import Directives
 from emu.asm.errors import SourceError
-from emu.asm.expr import Cursor, Symbol, evaluate
+from emu.asm.expr import Cursor, Number, Symbol, evaluate, reserved_hint
 from emu.asm.frontend import Draft, FrontEnd
 from emu.asm.hints import nasm_hint
 from emu.asm.instructions import Instruction, instruction
 from emu.asm.items import Assign, Branch, Bytes, Item, Label, Section, What
 from emu.asm.lexer import Splitter, Statement, Token, tokens
 from emu.asm.library import link
-from emu.asm.operands import REGISTERS, Bare, Mem, Operand, parse_operands
+from emu.asm.operands import REGISTERS, RESERVED, Bare, Imm, Mem, Operand, parse_operands
 from emu.asm.sources import Expansion, Place
 from emu.asm.spelling import fixed
 
@@ -73,13 +73,13 @@ class Parser(FrontEnd):
     def _statement(self, statement: Statement) -> None:
         head = _HEAD.match(statement.text)
         if head is not None and (head[2].lower() in self._macros or head[2].lower() in _RAW):
-            self._labels(tokens(head[1], statement.column), statement.place)
+            self._labels(tokens(head[1], statement.column), statement)
             self._textual(head[2].lower(), statement, head.end())
             return
-        found = self._labels(tokens(statement.text, statement.column), statement.place)
+        found = self._labels(tokens(statement.text, statement.column), statement)
         if not found:
             return
-        cursor = Cursor(self._resolved(found), statement.column + len(statement.text), _registers(statement.att))
+        cursor = _cursor(self._resolved(found), statement.column + len(statement.text), statement.att)
         word = found[0].text.lower() if found[0].kind == "name" else ""
         if word and len(found) > 1 and found[1].text in ("=", "==") and found[1].kind == "punct":
             cursor.at = 2
@@ -105,7 +105,7 @@ class Parser(FrontEnd):
             self._macros.pop(cursor.next("the name of a macro").text.lower(), None)
         elif word in (".comm", ".lcomm"):
             token, section, emitted = self._directives.common(cursor)
-            self.draft.label(token.text, token, statement.place)
+            self.draft.label(token.text, token, statement.place, cursor.reserved)
             self.draft.unit.items += [Item(what, section, statement.place, name.column) for what in emitted]
         elif word == ".end":
             for _ in self._statements:
@@ -125,14 +125,15 @@ class Parser(FrontEnd):
         cursor.finish()
         self._include(token.text.encode("latin-1").decode("utf-8", "surrogateescape"), place, token.column)
 
-    def _labels(self, found: list[Token], place: Place) -> list[Token]:
+    def _labels(self, found: list[Token], statement: Statement) -> list[Token]:
         """Defines the labels a statement begins with; the tokens behind them."""
+        place, reserved = statement.place, frozenset[str]() if statement.att else RESERVED
         while len(found) >= 2 and found[1].text == ":" and found[0].kind in ("name", "number"):
             token = found[0]
             if token.kind == "number":
                 self._add(self._numbered(token), place, token.column)
             else:
-                self._add(self.draft.label(token.text, token, place), place, token.column)
+                self._add(self.draft.label(token.text, token, place, reserved), place, token.column)
             found = found[2:]
         return found
 
@@ -159,11 +160,17 @@ class Parser(FrontEnd):
     def _assignment(self, name: Token, cursor: Cursor) -> Assign:
         if name.text.lower() in REGISTERS:
             raise SourceError(f"register {name.text} cannot be assigned", name.column)
+        if name.text.lower() in cursor.reserved:
+            raise SourceError(f"{name.text} cannot be assigned", name.column, reserved_hint(name.text))
         expr = cursor.expression()
         cursor.finish()
         return Assign(name.text, expr)
 
     def _assign(self, assign: Assign, place: Place, column: int) -> None:
+        if self.draft.late(assign.expr):
+            self.draft.lately.add(assign.name)
+        else:
+            self.draft.lately.discard(assign.name)
         self._remember(assign, lambda: evaluate(assign.expr, self.draft.known))
         self._add(assign, place, column)
 
@@ -189,11 +196,19 @@ class Parser(FrontEnd):
         operands = parse_operands(cursor, statement.att)
         if statement.att:
             _refuse_bare_registers(operands)
-        if statement.att:
             name, operands = att.translated(name, operands, token.column)
+        else:
+            operands = [self._dated(op) for op in operands]
+        if name == "int" and _is_three(operands):
+            name, operands = "int3", []  # one byte, as GNU as has it
         what = encoding_of(name, operands, token.column, prefixes)
         check_prefixes(prefixes, what, name, column)
         self._add(what, statement.place, column)
+
+    def _dated(self, operand: Operand) -> Operand:
+        """The operand, marked where its name is not defined yet."""
+        late = isinstance(operand, Bare) and self.draft.late(operand.expr)
+        return operand._replace(late=True) if isinstance(operand, Bare) and late else operand
 
     def _textual(self, word: str, statement: Statement, at: int) -> None:
         """A macro's use, or a directive that takes its operands as text: it stands behind `at`."""
@@ -280,12 +295,18 @@ class Parser(FrontEnd):
             if not comma:
                 raise SourceError(f"{word} compares two texts: {word} A, B", column)
             return (left.strip() == right.strip()) is (word == ".ifc")
-        cursor = Cursor(self._resolved(tokens(text, column)), column + len(text), _registers(opening.att))
+        cursor = _cursor(self._resolved(tokens(text, column)), column + len(text), opening.att)
         if word in blocks.NUMERIC or word == ".elseif":
             return blocks.compares(".if" if word == ".elseif" else word, self._number(cursor))
         if word == ".else":
             cursor.finish()
             return True
+        if word in (".ifeqs", ".ifnes"):
+            left = cursor.next("a string").text
+            cursor.expect(",")
+            right = cursor.next("a string").text
+            cursor.finish()
+            return (left == right) is (word == ".ifeqs")
         name = cursor.next("a name")
         cursor.finish()
         defined = name.text in self.draft.labels or name.text in self.draft.values
@@ -298,11 +319,23 @@ class Parser(FrontEnd):
         return evaluate(expr, self.draft.known).number
 
 
+def _is_instruction(word: str) -> bool:
+    from emu.asm.mnemonics import COMMON  # most programs have no label that is called like a word of NASM
+
+    return word in COMMON
+
+
 def _refuse_nasm(token: Token, following: Token | None) -> None:
     """What only NASM understands: `section .text`, `msg db "text"`."""
     for found in (token, following):
         if found is not None and found.kind == "name" and found.text.lower() in tables.NASM_WORDS:
+            if found is following and _is_instruction(token.text.lower()):
+                break  # jmp align
             raise SourceError(f"{found.text} is NASM syntax", found.column, nasm_hint(found.text.lower()))
+
+
+def _is_three(operands: list[Operand]) -> bool:
+    return len(operands) == 1 and isinstance(operands[0], Imm | Bare) and operands[0].expr == Number(3)
 
 
 def _refuse_bare_registers(operands: list[Operand]) -> None:
@@ -314,8 +347,8 @@ def _refuse_bare_registers(operands: list[Operand]) -> None:
             raise SourceError(f"register {expr.name} without %", expr.column, hint)
 
 
-def _registers(att: bool) -> frozenset[str]:
-    return frozenset() if att else REGISTERS
+def _cursor(found: list[Token], end: int, att: bool) -> Cursor:
+    return Cursor(found, end) if att else Cursor(found, end, REGISTERS, RESERVED)
 
 
 def encoding_of(name: str, operands: list[Operand], column: int, prefixes: bytes) -> What:

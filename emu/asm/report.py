@@ -13,6 +13,12 @@ from emu.asm.sources import Place, Sources
 HINTED: Final = 50  # mistakes for which the names of the program are searched: more than are shown
 _SYNTAX: Final = re.compile(r"^\s*\.(intel|att)_syntax\b", re.M)
 _REGISTER: Final = re.compile(r"no such register: %?(\w+)")
+_SAY_SIZE: Final[dict[Dialect, str]] = {
+    "intel": "say byte ptr, word ptr, dword ptr or qword ptr before it",
+    "att": "the mnemonic takes a suffix: b, w, l or q for 1, 2, 4 or 8 bytes",
+    "nasm": "say byte, word, dword or qword before it",
+}
+MAX_NOTES: Final = 4  # macros inside one another that a message names
 _UNKNOWN: Final = re.compile(r"unknown instruction (\S+)")
 
 
@@ -43,6 +49,12 @@ def report(draft: Draft, later: Iterable[tuple[Place, SourceError]], dialect: Di
     )
 
 
+def remarks(found: Iterable[tuple[Place, SourceError]], sources: Sources) -> list[str]:
+    """A line for each, as a warning: a statement that is used again and again gets one."""
+    texts = (f"{sources.names[p.file]}:{p.line}:{m.column}: warning: {m.message}" for p, m in found)
+    return list(dict.fromkeys(texts))
+
+
 def _causes(draft: Draft, later: Iterable[tuple[Place, SourceError]]) -> Iterator[tuple[Place, SourceError]]:
     """Without what follows from another mistake; a name that is missing once and for all its uses."""
     missing: set[str] = set()
@@ -64,6 +76,8 @@ def _hint(one: _Found, draft: Draft, dialect: Dialect) -> str:
     source = draft.sources.line(place)
     dialect = _dialect(place, draft.sources, dialect)
     hint = of_line(source, dialect) or mistake.hint
+    if mistake.message.startswith("the size of this memory operand") and not hint:
+        return _SAY_SIZE[dialect]
     register = _REGISTER.match(mistake.message)
     if register and not hint:
         return near(register[1], REGISTERS)
@@ -106,6 +120,8 @@ def _notes(place: Place, sources: Sources) -> list[str]:
     while place.expansion is not None and place.expansion.caller is not None:
         name, place = place.expansion.name, place.expansion.caller
         notes.append(f"{sources.names[place.file]}:{place.line}: in macro {name}, used here")
+    if len(notes) > MAX_NOTES + 1:  # the innermost ones, and the line of the source
+        notes[MAX_NOTES:-1] = [f"... {len(notes) - MAX_NOTES - 1} more of these"]
     while (place_of := sources.included.get(place.file)) is not None:
         place = place_of.origin
         notes.append(f"{sources.names[place.file]}:{place.line}: included here")

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from emu.asm import strings, tables
 from emu.asm.errors import SourceError
 from emu.asm.expr import Number
-from emu.asm.operands import GPR32, GPR64, REGISTER_SIZE, SEGMENTS, Imm, Mem, Operand, Reg
+from emu.asm.operands import GPR32, GPR64, NUMBER_OF, REGISTER_SIZE, SEGMENTS, Imm, Mem, Operand, Reg
 
 #: x87 instructions that are `wait` and the one with an n (SDM vol. 2 FSTCW and its like).
 _WAITING: Final = {f"f{n}": f"fn{n}" for n in ("clex", "init", "save", "stcw", "stenv", "stsw")}
@@ -78,6 +78,10 @@ def spelled(name: str, operands: Sequence[Operand]) -> Spelled:
         return Spelled("mov", tuple(_sized(op, size) for op in found))
     if name in ("pushw", "popw") and len(found) == 1 and isinstance(found[0], Reg | Mem) and _fits(found[0], 2):
         return Spelled(name[:-1], (_sized(found[0], 2),))
+    if name == "movsx" and len(found) == 2 and isinstance(found[1], Mem) and found[1].size == 4:
+        name = "movsxd"
+    if name == "mov" and len(found) == 2:
+        found = _selector(found)
     if name == "movd" and any(isinstance(op, Reg) and op.name in GPR64 for op in found):
         name = "movq"
     return Spelled(name, _implied(name, found)) if found or name not in _FLOAT_STACK else Spelled(name + "p", ())
@@ -96,6 +100,17 @@ def _implied(name: str, found: tuple[Operand, ...]) -> tuple[Operand, ...]:
             return (_sized(last, REGISTER_SIZE[found[0].name]),)
     if name in _LOW_HALF:
         return tuple(op._replace(name=_NARROW.get(op.name, op.name)) if isinstance(op, Reg) else op for op in found)
+    return found
+
+
+def _selector(found: tuple[Operand, ...]) -> tuple[Operand, ...]:
+    """mov of a segment register: its other side is 32 bits where that needs no prefix (SDM vol. 2 MOV, 8C and 8E)."""
+    to, source = found
+    if isinstance(to, Reg) and isinstance(source, Reg):
+        if to.name in SEGMENTS and source.name in NUMBER_OF:
+            return to, source._replace(name=GPR32[NUMBER_OF[source.name]])
+        if source.name in SEGMENTS and to.name in GPR64:
+            return to._replace(name=_NARROW[to.name]), source
     return found
 
 

@@ -19,6 +19,12 @@ CONDITIONS: Final = {
 }  # fmt: skip
 _PREFERRED: Final = ("o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g")
 
+
+def opposite(condition: str) -> str:
+    """The condition that holds when this one does not."""
+    return _PREFERRED[CONDITIONS[condition] ^ 1]
+
+
 #: Relative branches: mnemonic -> (opcode with an 8-bit displacement, opcode with a 32-bit one); empty: no such form.
 BRANCHES: Final[dict[str, tuple[bytes, bytes]]] = {
     "jmp": (b"\xeb", b"\xe9"),
@@ -49,6 +55,9 @@ FIXED: Final = {
 #: Spellings Keystone does not know or reads differently.
 MNEMONIC_SPELLING: Final = {
     "sal": "shl", "retn": "ret", "ud2a": "ud2", "loopz": "loope", "loopnz": "loopne",
+    # Of AT&T, which GNU as reads in both syntaxes.
+    "cltq": "cdqe", "cqto": "cqo", "cltd": "cdq", "cwtl": "cwde", "cbtw": "cbw", "cwtd": "cwd", "retq": "ret",
+    "leaveq": "leave", "pushq": "push", "popq": "pop",
 }  # fmt: skip
 
 PREFIXES: Final = {
@@ -107,6 +116,8 @@ NEEDS_SIZE: Final = words(
 )
 #: Of these, the second operand (a count, a source of another width) says nothing about the first, or the other way.
 SIZE_APART: Final = words("shl sal shr sar rol ror rcl rcr movzx movsx cvtsi2sd cvtsi2ss vcvtsi2sd vcvtsi2ss crc32")
+#: Arithmetic that has a form with a sign-extended byte (SDM vol. 2: opcode 83, and 6B of imul).
+SHORT_IMMEDIATE: Final = words("add or adc sbb and sub xor cmp imul")
 #: Memory without a size means 8 bytes.
 QWORD_DEFAULT: Final = frozenset(("push", "pop", "call", "jmp"))
 

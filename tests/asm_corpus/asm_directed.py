@@ -41,7 +41,7 @@ REFUSED: Final = (
     *("andn rax, rbx, rcx", "lzcnt rax, rbx", "tzcnt eax, ecx", "rdrand rax", "kmovq k1, rax", "xgetbv"),
     *("sha1nexte xmm0, xmm1", "xend", "clwb [rax]"),
     # directives and numbers
-    *("mov rax, 08", "mov rax, 12abc", "mov rax, 0x", "mov rax, 0xg", "mov rax, 1.5", "mov rax, 'ab'", "mov rax, 'a"),
+    *("mov rax, 08", "mov rax, 12abc", "mov rax, 0x", "mov rax, 0xg", "mov rax, 1.5", "mov rax, 'ab'", "mov rax, '"),
     *('mov rax, "a', "mov rax, 1/0", "mov rax, 1%0", "mov rax, 1<<64", ".quad 0x11223344556677889", ".byte 256"),
     *(".byte -129", ".byte 1-,2", ".byte ,", ".byte 1 2", ".word 70000", ".long 0x100000000", ".ascii 'x'"),
     *('.ascii "abc', ".asciz 5", ".fill -1", ".zero -1", ".zero 0xffffffffffff", ".skip nowhere", ".align 3"),
@@ -169,7 +169,7 @@ CORRECTED_ATT: Final = {
     "movslq %eax, %rbx": "48 63 d8",
     "setneb %al": "0f 95 c0",
     "shlq %cl, %rax": "48 d3 e0",
-    "movw %ax, %ds": "66 8e d8",
+    "movw %ax, %ds": "8e d8",
 }
 
 #: AT&T suffixes that contradict the operands.

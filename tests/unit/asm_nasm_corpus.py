@@ -9,6 +9,29 @@ table: dq msg, counter
 section .text
 global _start
 _start:
+mov rax, dword 5
+mov rax, qword 5
+mov rax, dword msg
+mov [rdi], byte 5
+mov [rdi], dword msg
+add [rdi], word 5
+cmp [rdi], byte 'a'
+add rax, byte 5
+push word 5
+push word 0x1234
+push byte -1
+push dword 5
+movsx rax, dword [rbx]
+mov eax, __float32__(1.5)
+mov rax, __?float64?__(-2.25)
+mov eax, $eax
+mov eax, [$byte]
+mov eax, !5
+mov eax, -!0
+mov ds, ax
+int 3
+$eax: dd 1
+$byte dd 2
 mov rax, 60
 mov rax, 0
 mov rax, -1
@@ -599,6 +622,24 @@ db size
 db one
 %substr some 'hello' 2, 3
 db some
+%macro return_if 1
+j%-1 %%on
+j%+1 %%on
+ret
+%%on:
+%endmacro
+return_if z
+return_if nbe
+return_if PO
+dd __LINE__
+db 3 dup (1, 2), 9
+dw 2 dup (2 dup (?), 7)
+db 2 dup 5, 2 dup ('ab')
+db `\e[1m\a\u263a\U0001f600\\u0041\``
+[section .data]
+db 1
+__SECT__
+nop
 %strcat both 'ab', 'cd'
 db both
 %defstr made some text

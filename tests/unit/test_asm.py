@@ -43,9 +43,34 @@ def test_the_system_interface_is_known_by_name(assembler: Assembler) -> None:
     assert code(assembler, "SYS_write = 7\nmov eax, SYS_write") == "b8 07 00 00 00"
 
 
+def warnings(assembler: Assembler, source: str) -> list[str]:
+    found: list[str] = []
+    assembler.assemble(source, "t.asm", warn=found.append)
+    return [text.partition(": warning")[0] for text in found]
+
+
 def test_a_length_defined_below_its_use_is_a_number(assembler: Assembler) -> None:
-    """GNU as would read memory at that address here; a difference of labels is never an address."""
-    assert code(assembler, 'mov rdx, len\n.data\nm: .ascii "abc"\nlen = . - m') == "48 c7 c2 03 00 00 00"
+    """It is what everybody means. GNU as would read memory at that address here, so a warning says that it does."""
+    below = 'mov rdx, len\nmov eax, 1 + len\n.data\nm: .ascii "abc"\nlen = . - m'
+    assert code(assembler, below) == "48 c7 c2 03 00 00 00 b8 04 00 00 00"
+    assert warnings(assembler, below) == ["t.asm:1:10", "t.asm:2:10"]
+    assert warnings(assembler, "C = D\nD = 5\n.rept 3\nmov eax, C\n.endr\npush C") == ["t.asm:4:10", "t.asm:6:6"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'mov rdx, e - m\n.data\nm: .ascii "abc"\ne:',
+        'mov rdx, offset len\n.data\nm: .ascii "abc"\nlen = . - m',
+        '.data\nm: .ascii "abc"\nlen = . - m\n.text\nmov rdx, len',
+        "mov rax, x\ny = x + 8\nmov rax, y\nx: .quad 1",
+        "mov eax, SYS_write\njmp len\nlen = 0x401000",
+        ".att_syntax\nmov $len, %eax\nmov len, %eax\nlen = 5",
+    ],
+)
+def test_what_gnu_as_reads_alike_brings_no_warning(assembler: Assembler, source: str) -> None:
+    """Differences of labels, labels, numbers that are known by then, AT&T syntax."""
+    assert warnings(assembler, source) == []
 
 
 @pytest.mark.parametrize(
@@ -141,8 +166,8 @@ def test_an_error_shows_file_line_column_source_and_caret(assembler: Assembler) 
     ("text", "expected"),
     [
         ("a: nop\na: nop", ["2:1 label a is already defined in line 1"]),
-        ("mov [rdi], 7", ["1:1 size of the memory operand is not clear: say byte, word, dword or qword ptr"]),
-        ("movzx eax, [rdi]", ["1:1 size of the memory operand is not clear: say byte, word, dword or qword ptr"]),
+        ("mov [rdi], 7", ["1:5 the size of this memory operand is not clear"]),
+        ("movzx eax, [rdi]", ["1:12 the size of this memory operand is not clear"]),
         ("mov rax, rip", ["1:10 rip is not an operand; only [rip + ...] can name it"]),
         ("mov rax, [rax+rbx+rcx]", ["1:10 more than two registers in an address"]),
         ("mov rax, [rsp*2]", ["1:11 rsp cannot be an index"]),

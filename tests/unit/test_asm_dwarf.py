@@ -35,11 +35,11 @@ after:
 .endm
     two rax
 .section .more, "ax"
-far:
+beyond:
     ret
 .rodata
 .type table, @object
-table: .quad _start, far
+table: .quad _start, beyond
 .size table, . - table
 """
 PART = """# included
@@ -113,7 +113,7 @@ def test_every_instruction_has_its_line_and_data_has_none(program: Program) -> N
     assert [(code[: len(start)], *rest) for (code, *rest), (start, *_) in zip(found, ROWS, strict=True)] == ROWS
     ends = [s.address for s in states if s.end_sequence]
     data = next(line for line in image.lines if line.length == 3 and not line.code)
-    assert ends == [data.address, image.symbols["after"] + 7, image.symbols["far"] + 1]
+    assert ends == [data.address, image.symbols["after"] + 7, image.symbols["beyond"] + 1]
 
 
 def test_the_unit_names_its_file_directory_range_and_functions(program: Program, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_the_unit_names_its_file_directory_range_and_functions(program: Program,
     attributes = {name.removeprefix("DW_AT_"): a.value for name, a in top.attributes.items()}
     assert (attributes["name"], attributes["comp_dir"]) == (b"main.asm", str(tmp_path).encode())
     image = image_of(program)
-    assert (attributes["low_pc"], attributes["high_pc"]) == (0x401000, image.symbols["far"] + 1 - 0x401000)
+    assert (attributes["low_pc"], attributes["high_pc"]) == (0x401000, image.symbols["beyond"] + 1 - 0x401000)
     functions = [
         (d.attributes["DW_AT_name"].value, d.attributes["DW_AT_low_pc"].value, d.attributes["DW_AT_high_pc"].value,
          d.attributes["DW_AT_decl_file"].value, d.attributes["DW_AT_decl_line"].value,
@@ -132,7 +132,7 @@ def test_the_unit_names_its_file_directory_range_and_functions(program: Program,
     ]  # fmt: skip
     work = image.symbols["work"]
     assert functions == [(b"_start", 0x401000, work - 0x401000, 1, 5, True), (b"work", work, 6, 2, 3, False)]
-    assert [dwarf.get_aranges().cu_offset_at_addr(a) for a in (0x401000, work, image.symbols["far"])] == [0, 0, 0]
+    assert [dwarf.get_aranges().cu_offset_at_addr(a) for a in (0x401000, work, image.symbols["beyond"])] == [0, 0, 0]
 
 
 def test_the_bytes_depend_on_the_source_alone(program: Program) -> None:
@@ -190,9 +190,9 @@ def test_objdump_shows_functions_and_lines(program: Program, tmp_path: Path) -> 
 def test_addr2line_names_function_and_line(program: Program) -> None:
     """Inside an included file, and in another section."""
     image = image_of(program)
-    places = [f"{image.symbols[name]:#x}" for name in ("work", "far")]
+    places = [f"{image.symbols[name]:#x}" for name in ("work", "beyond")]
     shown = run("addr2line", "-s", "-f", "-e", "p.elf", *places).split("\n")
-    assert shown[:4:2] + shown[1:4:2] == ["work", "far", "part.inc:4", "main.asm:22"]
+    assert shown[:4:2] + shown[1:4:2] == ["work", "beyond", "part.inc:4", "main.asm:22"]
 
 
 @needs_linux

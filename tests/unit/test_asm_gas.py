@@ -59,6 +59,45 @@ def listing_row(image: Image, line: int) -> str:
 
 
 INTEL = """
+N = 5
+mov eax, 5 shl 2 + 1
+mov eax, 1 or 2 and 3
+mov eax, not 5 AND 7
+mov eax, 7 mod 4 * 2
+mov eax, 3 eq 3
+mov eax, 256 shr 4 xor 1
+mov eax, [rbx + 4 shl 1]
+mov eax, !5
+mov eax, -!0
+mov eax, 'a
+mov eax, '\\n
+mov eax, dword ptr N
+mov [rdi], dword ptr 5
+mov [rdi], byte ptr 'a'
+cmp [rdi], word ptr N
+push qword ptr N
+push word ptr 5
+push byte ptr 5
+call qword ptr N
+mov rax, [rip + abs]
+call abs
+jmp align
+int 3
+int3
+mov ds, ax
+mov ds, rax
+mov fs, r8w
+mov ax, ds
+mov rax, fs
+mov r8, gs
+movsx rax, dword ptr [rbx]
+cltq
+cqto
+retq
+leaveq
+pushq 5
+abs: ret
+align: ret
 .data
 msg: .ascii "hello\\n"
 .set LEN, . - msg
@@ -334,6 +373,14 @@ def test_every_intel_form_is_encoded_as_gnu_as_does(assembler: Assembler, tmp_pa
 
 
 ATT = """
+movzb %al, %eax
+movzb (%rax), %ecx
+movzw (%rax), %ecx
+movb $'a, %al
+movb $'\\\\, %al
+int $3
+byte: nop
+jmp byte
 .data
 msg: .asciz "hi\\101\\x41\\t"
 .equ LEN, . - msg
@@ -457,6 +504,10 @@ def test_every_att_form_is_encoded_as_gnu_as_does(assembler: Assembler, tmp_path
 
 
 BRANCHES = """
+nop
+.balign 8, 0x90
+nop
+.p2align 4, 0x90
 .text
 .globl _start
 _start:
@@ -489,6 +540,21 @@ def test_branches_and_padding_take_the_sizes_gnu_as_chooses(assembler: Assembler
 
 
 DATA = r"""
+.octa 0x112233445566778899aabbccddeeff00, -1, 5
+.double .5, 1.5
+.dc.b 1
+.dc.w 2
+.dc.l 3
+.dc.a 4
+.string8 "ab"
+.fill 2, 8, 0x12345678
+.byte 'x
+.ifeqs "a","a"
+.byte 1
+.endif
+.ifnes "a","a"
+.byte 2
+.endif
 .equ A, 0x10
 B = A + 2
 .set C, 1

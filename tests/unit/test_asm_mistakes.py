@@ -25,6 +25,8 @@ def told(assembler: Assembler, source: str, syntax: Syntax = "intel") -> list[st
     return [f"{e.line}:{e.column} {e.message}" + (f" | {e.hint}" if e.hint else "") for e in found]
 
 
+UNCLEAR = "the size of this memory operand is not clear"
+SAY_PTR = "say byte ptr, word ptr, dword ptr or qword ptr before it"
 INTEL = [
     ("start: nop\njmp strat", "2:5 undefined symbol strat | did you mean start?"),
     ("mov rax, SYS_wirte", "1:10 undefined symbol SYS_wirte | did you mean SYS_write?"),
@@ -35,8 +37,8 @@ INTEL = [
     ("mov rax, zmm1", "1:10 undefined symbol zmm1 | this is a register of AVX-512, which this machine does not have"),
     ("mov eax, rbx", "1:1 eax has 32 bits, rbx has 64 bits | use rax or ebx"),
     ("mov rax, ebx", "1:1 rax has 64 bits, ebx has 32 bits | use eax or rbx"),
-    ("mov [rdi], 7", "1:1 size of the memory operand is not clear: say byte, word, dword or qword ptr"),
-    ("inc [rdi]", "1:1 size of the memory operand is not clear: say byte, word, dword or qword ptr"),
+    ("mov [rdi], 7", f"1:5 {UNCLEAR} | {SAY_PTR}"),
+    ("inc [rdi]", f"1:5 {UNCLEAR} | {SAY_PTR}"),
     ("mov [rdi], [rsi]", "1:1 mov cannot have two memory operands | load one of them into a register first"),
     (
         "mov byte ptr [rdi], msg\nmsg: nop",
@@ -112,6 +114,31 @@ INTEL = [
     ("x: nop\nx: nop", "2:1 label x is already defined in line 1"),
     ("rax: nop", "1:1 register rax cannot be a label | registers are reserved words: choose another name"),
     ("rax = 5", "1:1 register rax cannot be assigned"),
+    ("near: nop", "1:1 near cannot be a label | near is a reserved word: nothing can be called so, near_ could"),
+    ("Shl: nop", "1:1 Shl cannot be a label | Shl is a reserved word: nothing can be called so, Shl_ could"),
+    ("word = 5", "1:1 word cannot be assigned | word is a reserved word: nothing can be called so, word_ could"),
+    (".equ ptr, 5", "1:6 ptr cannot be assigned | ptr is a reserved word: nothing can be called so, ptr_ could"),
+    (".comm far, 8\nnop", "1:7 far cannot be a label | far is a reserved word: nothing can be called so, far_ could"),
+    (
+        ".quad offset\nnop",
+        "1:7 a value expected, found 'offset' | offset is a reserved word: nothing can be called so, offset_ could",
+    ),
+    ("call ax", "1:1 call to an address of 16 bits does not exist in 64-bit code | use rax"),
+    ("jmp dword ptr [rax]", "1:1 jmp to an address of 32 bits does not exist in 64-bit code | say qword ptr"),
+    (
+        "mov rax, [0x80000000]",
+        "1:10 displacement 0x80000000 does not fit into 32 bits | movabs takes 64 bits, to and from al, ax, eax or rax "
+        "only",
+    ),
+    ("mov ax, dword ptr 5", "1:9 ax has 16 bits, the number behind it 32"),
+    ("inc dword ptr 5", "1:1 inc takes a register or memory, not a number | put the number into a register first"),
+    (
+        ".fill 1, 8, -1\nnop",
+        "1:1 value -0x1 does not fit into the lower 4 of 8 bytes, the only ones .fill sets | .rept N, .quad VALUE and "
+        ".endr repeat any number",
+    ),
+    (".text 1\nnop", "1:7 subsections are not supported; use --assembler gas"),
+    (".nops 5\nnop", "1:1 .nops is not supported; use --assembler gas"),
     ("1x: nop", "1:1 1x is not a number | names begin with a letter, numbers have digits only (hexadecimal: 0x...)"),
     ("nop\njmp 3b", "2:5 no label 3: before this | 3f means the next 3: further down"),
     ("nop\njmp 3f", "2:5 undefined label 3 | 3f means the next 3: further down, and there is none"),
@@ -211,10 +238,10 @@ INTEL = [
     ("cmp 5, rax", "1:1 the first operand of cmp is a number | cmp REGISTER, NUMBER"),
     ("xchg rax, 5", "1:1 no form of xchg takes these operands: xchg rax, 0x5"),
     ("test [rdi], [rsi]", "1:1 test cannot have two memory operands | load one of them into a register first"),
-    ("bt [rdi], 5", "1:1 size of the memory operand is not clear: say byte, word, dword or qword ptr"),
+    ("bt [rdi], 5", f"1:4 {UNCLEAR} | {SAY_PTR}"),
     (
         "mov [count], 5\ncount: .quad 1",
-        "1:1 size of the memory operand is not clear: say byte, word, dword or qword ptr",
+        f"1:5 {UNCLEAR} | {SAY_PTR}",
     ),
     ("jrcxz x\n.skip 200\nx:", "1:1 target is 200 bytes away, which this branch does not reach"),
     (".if 1\nnop", "1:1 .if without .endif"),
@@ -250,7 +277,7 @@ ATT = [
     ("frobq %rax", "1:1 unknown instruction frobq"),
     ("movq %rax %rbx", "1:11 unexpected '%' | is a comma missing before %?"),
     ("movq 5(%al), %rax", "1:8 al cannot address memory"),
-    ("mov $5, (%rdi)", "1:1 size of the memory operand is not clear: say byte, word, dword or qword ptr"),
+    ("mov $5, (%rdi)", f"1:9 {UNCLEAR} | the mnemonic takes a suffix: b, w, l or q for 1, 2, 4 or 8 bytes"),
 ]
 
 NASM = [
@@ -268,7 +295,7 @@ NASM = [
     ),
     ("mov rax, [rdi\n", "1:14 ']' expected"),
     ("db 'abc", "1:4 string never ends | a ' closes it"),
-    ("mov [rdi], 7", "1:1 size of the memory operand is not clear: say byte, word, dword or qword ptr"),
+    ("mov [rdi], 7", f"1:5 {UNCLEAR} | say byte, word, dword or qword before it"),
     ("mov rax, lenn\nlen equ 5", "1:10 undefined symbol lenn | did you mean len?"),
     (
         '.ascii "x"',
@@ -339,7 +366,17 @@ NASM = [
     ("%assign x y", "1:11 y is not a number that is known here"),
     ("%rotate 1", "1:1 %rotate outside of a macro"),
     ("dt 5", "1:4 dt takes numbers with a decimal point, and strings"),
-    ("db 5 dup (0)", "1:6 dup is not supported | write times N before the line"),
+    ("db 70000 dup (0)", "1:4 dup makes 70000 elements | times N repeats a whole line"),
+    ("a32 movsb", "1:1 the prefix a32 is not supported; use --assembler nasm"),
+    ("rep o16 movsb", "1:5 the prefix o16 is not supported; use --assembler nasm"),
+    ("fs mov rax, [rcx]", "1:1 fs is a register, not an instruction | write [fs:...]"),
+    ("byte: nop", "1:1 byte cannot be a label | byte is a reserved word: nothing can be called so, byte_ could"),
+    ("add rax, byte 200", "1:10 this number does not fit into a byte with a sign"),
+    ("mov ax, dword 5", "1:9 ax has 16 bits, the number behind it 32"),
+    ("mov dword [rax], byte 5", "1:18 the memory operand has 32 bits, the number behind it 8"),
+    ("%macro m 1\nj%-1 x\n%endmacro\nm foo\nx: nop", "2:1 'foo' is not a condition such as z, ne or ae"),
+    ("mov eax, __float32__(1)", "1:22 a number with a decimal point expected"),
+    ("db `\\q`", "1:4 unknown or too long escape \\q in a string"),
 ]
 
 
