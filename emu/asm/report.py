@@ -86,8 +86,15 @@ def _hint(one: _Found, draft: Draft, dialect: Dialect) -> str:
         return "# begins a comment; a number is written as it is" if comment else hint
     if mistake.name in draft.externs:
         return "external names are those of userland/include, and none there is called so"
-    names = [name for name in (*draft.labels, *draft.values) if name and "#" not in name]
-    return undefined(mistake.name, dialect, [*names, *_constants()])
+    return undefined(mistake.name, dialect, [*_names(draft), *_constants()])
+
+
+def _names(draft: Draft) -> Iterator[str]:
+    """What the source defines, and what it would if the line were right."""
+    from emu.asm.mnemonics import COMMON
+
+    yield from (name for name in (*draft.labels, *draft.values) if name and "#" not in name)
+    yield from (word for word in draft.broken if word[0].isalpha() and word.lower() not in COMMON)
 
 
 def _shown(one: _Found, sources: Sources, hint: str) -> Mistake:

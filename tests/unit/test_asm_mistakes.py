@@ -422,6 +422,7 @@ def test_a_mistake_brings_no_others_along(assembler: Assembler) -> None:
     assert told(assembler, '.include "none.inc"\njmp helper\nprint 5') == [
         "1:10 none.inc is not found; searched: userland/include"
     ]
+    assert told(assembler, 'lea rsi, [rip + mesage]\nmessage: .ascii "Hello')[0].endswith("did you mean message?")
     assert told(assembler, "jmp no\njmp no\nlea rax, [rip + no]") == ["1:5 undefined symbol no"]
 
 
