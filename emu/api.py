@@ -18,6 +18,7 @@ from emu.render.strace import Selection, Strace
 from emu.symbols import Symbols
 from mini_kernel.fs.stream import BytesStream
 from mini_kernel.observe import FaultRecord
+from mini_kernel.oom import OomRecord
 
 #: What `run` and `boot` take: a path to source or to a static ELF file, or a program that is loaded already.
 Source = str | os.PathLike[str] | Program
@@ -32,7 +33,8 @@ class Result:
     stdout    what the guest wrote, byte for byte; stderr likewise
     ledger    what `emu run --stats-json` writes: total, processes, frames
     events    strace lines, in order; empty unless asked for
-    records   every exception that killed a process, in order
+    records   every exception that killed a process, in order (the first 1,000)
+    kills     every process that was killed because memory ran out, and why, in order (the first 64)
     """
 
     status: int
@@ -42,6 +44,7 @@ class Result:
     ledger: Mapping[str, Any]
     events: tuple[str, ...]
     records: tuple[FaultRecord, ...]
+    kills: tuple[OomRecord, ...]
     program: Program = field(repr=False)
 
     def fault_report(self) -> str:
@@ -131,5 +134,6 @@ def _result(system: System, outcome: Outcome, events: tuple[str, ...]) -> Result
         ledger=system.stats(),
         events=events,
         records=tuple(system.records),
+        kills=tuple(system.oom_records),
         program=system.program,
     )

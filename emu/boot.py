@@ -19,6 +19,7 @@ from mini_kernel.kernel import Config, Image, Kernel
 from mini_kernel.ledger import Ledger
 from mini_kernel.mm.mm import THP_MODES
 from mini_kernel.observe import FaultRecord, Observer
+from mini_kernel.oom import OomRecord
 from mini_kernel.steer import CallFailure, Schedule
 from mini_kernel.task import Task
 from mini_kernel.uapi import syscall_names
@@ -237,6 +238,11 @@ class System:
     def records(self) -> list[FaultRecord]:
         """Fatal faults, in order."""
         return self.kernel.records
+
+    @property
+    def oom_records(self) -> list[OomRecord]:
+        """Whom the OOM killer chose and why, in order."""
+        return self.kernel.oom.records
 
     def ledger(self) -> Ledger:
         """The costs of all processes so far."""

@@ -22,6 +22,7 @@ from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.observe import FaultRecord, Observer
+from mini_kernel.oom import OomKiller
 from mini_kernel.sched import Scheduler
 from mini_kernel.snapshot import Image
 from mini_kernel.steer import CallFailure, Plan, Schedule, Steered
@@ -32,6 +33,7 @@ from mini_kernel.uapi.fcntl import O_RDONLY
 from mini_kernel.uapi.signal import SIGKILL
 
 _HANDLE_NAMES: Final = ("ram", "cpu", "observer")
+MAX_RECORDS: Final = 1000  # fault records that are kept
 MAX_LEDGERS: Final = 4096  # dead processes whose costs are kept apart; the rest are only in the sum
 
 
@@ -74,7 +76,9 @@ class Kernel:
         self.processes: dict[int, Process] = {}
         self.main: Process | None = None
         self.last_tid = 0
-        self.records: list[FaultRecord] = []  # of killed processes
+        self.records: list[FaultRecord] = []  # of killed processes, up to MAX_RECORDS
+        self.fatal_faults = 0  # all of them
+        self.oom = self.frames.reclaimer = OomKiller(self)
         self.deadlock: Deadlock | None = None
         self.futexes = Futexes()
         self.dead: list[tuple[int, str, Ledger]] = []  # (pid, name, costs) in the order of death
@@ -197,6 +201,12 @@ class Kernel:
             found += [f.inode.cache for f in task.files.fds.values() if isinstance(f.inode, RegularFile)]
         found += [v.file.cache for mm in self.mms() for v in mm.vmas if v.file is not None]
         return list({id(cache): cache for cache in found}.values())
+
+    def keep(self, record: FaultRecord) -> None:
+        """Remember a fault that kills."""
+        self.fatal_faults += 1
+        if len(self.records) < MAX_RECORDS:
+            self.records.append(record)
 
     # -- costs --------------------------------------------------------------------------------------
 

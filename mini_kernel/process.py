@@ -162,6 +162,7 @@ def _new_task(k: "Kernel", parent: Task, flags: int, exit_signal: int, mm: Mm, t
         process.parent_tid = parent.tid
         process.rlimits = dict(parent.process.rlimits)
         process.odf = parent.process.odf
+        process.oom_score_adj = parent.process.oom_score_adj
         if not flags & CLONE_VM:
             charge(process, mm)
         process.name = parent.process.name

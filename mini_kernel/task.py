@@ -143,6 +143,7 @@ class Process:
         self.signal_events = WaitQueue()  # who watches for signals through signalfd(2)
         self.itimer_real = Timer(self)  # alarm(2), ITIMER_REAL; a period goes on once SIGALRM has been taken
         self.odf = ODF_OFF  # what its forks are, see ODF_*
+        self.oom_score_adj = 0  # thousandths of all memory that the OOM killer adds to its size
         self.ledger = Ledger()
         self.children_ledger = Ledger()
         self.name = ""

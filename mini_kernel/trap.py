@@ -401,10 +401,12 @@ class Traps:
                 raise fault.BadAccess(SIGSEGV, SEGV_MAPERR, "unmapped", "the address is not the user's")
             kind = fault.handle(task.mm, cr2, error)
         except fault.BadAccess as bad:
-            task.process.ledger.faults[bad.fault_class] += 1
-            info = SigInfo(bad.signal, bad.code, address=cr2)
-            self._fault_signal(task, info, VEC_PF, error, cr2, bad.reason)
             kind = bad.fault_class
+            task.process.ledger.faults[kind] += 1
+            if kind == "oom":
+                self.k.oom.make_room()  # then the access is made again, unless its own process has to die
+            else:
+                self._fault_signal(task, SigInfo(bad.signal, bad.code, address=cr2), VEC_PF, error, cr2, bad.reason)
         else:
             task.process.ledger.faults[kind] += 1
         if self.k.observer:
@@ -416,7 +418,7 @@ class Traps:
         task.last_trap = TrapInfo(vector, error, cr2)
         handled = signal.is_handled(task, info.signo) and not task.blocked & 1 << info.signo - 1
         if not handled:
-            k.records.append(record_fault(k, task, info, vector, error, reason))
+            k.keep(record_fault(k, task, info, vector, error, reason))
         if info.signo == SIGKILL:
             task.send_signal(SIGKILL, SI_KERNEL)
         else:

@@ -173,8 +173,14 @@ def _selection(text: str) -> "Selection":
 
 def _report(system: "System", outcome: "Outcome", arguments: argparse.Namespace) -> None:
     """Fault reports, and why the run ended if the guest did not end it."""
+    if system.oom_records:
+        from emu.render.oom import oom_report
+
+        sys.stderr.write("".join(map(oom_report, system.oom_records[:_MAX_REPORTS])))
+        _count_more(system.kernel.oom.kills, "process", "es", " killed for memory")
     if system.records:
         sys.stderr.write("".join(_fault_reports(system)))
+        _count_more(system.kernel.fatal_faults, "fault", "s")
     if outcome.ending == "deadlock":
         print("emu: deadlock: every process waits for something that cannot happen", file=sys.stderr)
     elif outcome.ending == "timeout":
@@ -197,6 +203,10 @@ def _fault_reports(system: "System") -> Iterator[str]:
     for record in system.records[:_MAX_REPORTS]:
         own = record.program == system.program.name[: len(record.program)]
         yield fault_report(record, symbols if own else None)
-    more = len(system.records) - _MAX_REPORTS
+
+
+def _count_more(number: int, what: str, plural: str, end: str = "") -> None:
+    """Say how many reports were left out."""
+    more = number - _MAX_REPORTS
     if more > 0:
-        yield f"and {more} more fault{'' if more == 1 else 's'}\n"
+        print(f"and {more} more {what}{'' if more == 1 else plural}{end}", file=sys.stderr)

@@ -72,7 +72,8 @@ class BadAccess(Exception):
 def handle(mm: Mm, address: int, error: int) -> str:
     """Repair one access to `address`; `error` holds PF_WRITE or PF_INSTR for its kind, PF_PROT if a page was there.
 
-    Returns the class of the fault. Raises BadAccess; out of memory is BadAccess(SIGKILL) of class "oom".
+    Returns the class of the fault. Raises BadAccess; out of memory is BadAccess(SIGKILL) of class "oom", with nothing
+    changed: the caller may make room and try again.
     """
     vma = mm.find(address) or _grow_stack(mm, address)
     _check_rights(vma, error)
@@ -86,7 +87,7 @@ def handle(mm: Mm, address: int, error: int) -> str:
         if failure.errno != ENOMEM:
             why = "no huge page is free" if failure.errno == ENOSPC else "the page cannot be read from the file"
             raise BadAccess(SIGBUS, BUS_ADRERR, "bus", why) from None
-        raise BadAccess(SIGKILL, 0, "oom", "no free frame: the process is killed") from None
+        raise BadAccess(SIGKILL, 0, "oom", "no free frame") from None
     if costs.tables_broken != broken:
         return "table_break"  # whatever was done to the page in the same fault (F83)
     if costs.tables_reused != reused:

@@ -22,7 +22,7 @@ zeroed when handed out), groups that were freed as a whole (`groups`, dirty too)
 was ever used (zero, and free of cost on the host).
 """
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,14 @@ _ARRAYS: Final = (
 )
 
 
+class Reclaimer(Protocol):
+    """Who is asked when user memory cannot be had (the OOM killer)."""
+
+    def make_room(self) -> bool:
+        """Free memory at others' cost; False if nobody but the one who asks is left to pay."""
+        ...
+
+
 class FrameAllocator:
     """All frames of the machine behind the first `reserved` ones."""
 
@@ -70,6 +78,7 @@ class FrameAllocator:
         self.allocated = 0  # ever
         self.refuse_after = -1  # fault injection: refuse the allocation when this reaches 0; -1 never
         self.refusals = -1  # how many are refused then; -1 all
+        self.reclaimer: Reclaimer | None = None
         self.poison = False  # fill freed frames, to find those who still read them
         self.listener: MemoryListener | None = None
         self.pins: dict[int, int] = {}  # pfn -> how often it is pinned; each pin is a reference as well

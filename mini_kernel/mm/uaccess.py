@@ -70,11 +70,21 @@ def translate(mm: Mm, address: int, write: bool) -> int:
             if write:
                 mm.frames.wrote(physical >> PAGE_SHIFT)
             return physical
-        try:
-            fault.handle(mm, address, PF_WRITE if write else 0)
-        except fault.BadAccess:
-            raise SysError(EFAULT) from None
+        _fault_in(mm, address, PF_WRITE if write else 0)
     raise KernelBug(f"the fault handler does not make {address:#x} accessible")
+
+
+def _fault_in(mm: Mm, address: int, error: int) -> None:
+    """Repair one access. Without memory for it somebody is killed; SysError(EFAULT) if that is the caller itself."""
+    while True:
+        try:
+            fault.handle(mm, address, error)
+            return
+        except fault.BadAccess as bad:
+            reclaimer = mm.frames.reclaimer
+            out_of_memory = bad.fault_class == "oom" and reclaimer is not None and reclaimer.make_room()
+            if not out_of_memory or not mm.users:  # it may have been this very memory that was freed
+                raise SysError(EFAULT) from None
 
 
 def _check(address: int, n: int) -> None:

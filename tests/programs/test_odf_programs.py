@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 from odf_lab import BASE, IN_TABLE, C, Moment, P, Script, by_each_fork, parent_waits, where
 
+from mini_kernel.uapi.misc import OOM_SCORE_ADJ_MIN
 from mini_kernel.uapi.signal import SEGV_ACCERR, SIGKILL, SIGSEGV
 from mini_kernel.x86 import PTE_A, PTE_D
 
@@ -202,10 +203,11 @@ def test_F39_an_access_across_a_boundary_is_restarted(name: str, boundary: int, 
 
 
 def test_F40_a_child_without_memory_for_the_break_is_killed() -> None:
-    """SIGKILL for who faults; T and its counts unchanged, so that P, which waits, has everything."""
+    """SIGKILL for who faults, as P is spared; T and its counts unchanged, so that P, which waits, has everything."""
 
     def no_more(m: Moment) -> None:
         m.frames.refuse_after = 0
+        m.system.kernel.processes[P].oom_score_adj = OOM_SCORE_ADJ_MIN
 
     def again(m: Moment) -> None:
         m.frames.refuse_after = -1

@@ -73,6 +73,7 @@ def test_a_process_directory_has_its_files(system: System) -> None:
     rights = {entry: system.kernel.vfs.lookup(system.task, b"/proc/1/" + entry.encode()).mode for entry in FILES}
     assert {modes.S_IFMT(mode) for mode in rights.values()} == {modes.S_IFREG}
     others = {"comm": 0o644, "use_odf": 0o644, "clear_refs": 0o200, "pagemap": 0o400, "environ": 0o400}
+    others |= {"oom_score_adj": 0o644}
     assert {entry: modes.S_IMODE(mode) for entry, mode in rights.items()} == {e: others.get(e, 0o444) for e in FILES}
 
 

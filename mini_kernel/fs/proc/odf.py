@@ -1,4 +1,4 @@
-"""use_odf: the switch of on-demand fork, and comm, the other thing of a process that can be written."""
+"""What of a process can be written: use_odf, the switch of on-demand fork, comm and oom_score_adj."""
 
 import re
 from typing import Final
@@ -8,6 +8,7 @@ from mini_kernel.fs.proc.node import SubjectFile
 from mini_kernel.fs.proc.status import comm
 from mini_kernel.fs.proc.views import ProcessView
 from mini_kernel.uapi.errno import EINVAL, ERANGE, ESRCH
+from mini_kernel.uapi.misc import OOM_SCORE_ADJ_MAX, OOM_SCORE_ADJ_MIN
 
 _OFF, _ARMED = 0, 1  # task.ODF_OFF, task.ODF_ARMED
 _INTEGER: Final = re.compile(rb"([+-]?)(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))")
@@ -54,6 +55,21 @@ class UseOdf(SubjectFile):
             process.odf = _OFF
         elif value == 1 and process.odf == _OFF:
             process.odf = _ARMED
+
+
+class OomScoreAdj(SubjectFile):
+    """/proc/PID/oom_score_adj: how much the OOM killer prefers (above 0) or spares (below) the process; -1000 never."""
+
+    def text(self) -> bytes:
+        return b"%d\n" % self.require_subject().process.oom_score_adj
+
+    def store(self, data: bytes) -> None:
+        value = parse_int(data)
+        if not OOM_SCORE_ADJ_MIN <= value <= OOM_SCORE_ADJ_MAX:
+            raise SysError(EINVAL)
+        if self.require_subject().task is None:
+            raise SysError(ESRCH)
+        self.subject.process.oom_score_adj = value
 
 
 class Comm(SubjectFile):

@@ -18,7 +18,7 @@ from mini_kernel.fs.proc.node import (
     owner,
     shown_path,
 )
-from mini_kernel.fs.proc.odf import Comm, UseOdf
+from mini_kernel.fs.proc.odf import Comm, OomScoreAdj, UseOdf
 from mini_kernel.fs.proc.pagemap import ClearRefs, Pagemap
 from mini_kernel.fs.proc.views import Subject, TaskView
 from mini_kernel.uapi.errno import ENOENT
@@ -32,6 +32,7 @@ _TEXTS: Final[dict[bytes, tuple[int, Callable[[Subject], bytes]]]] = {
     b"status": (0o444, status.status),
     b"stat": (0o444, status.stat),
     b"statm": (0o444, status.statm),
+    b"oom_score": (0o444, status.oom_score),
     b"cmdline": (0o444, strings.cmdline),
     b"environ": (0o400, strings.environ),
     b"maps": (0o444, maps.maps),
@@ -43,6 +44,7 @@ _TEXTS: Final[dict[bytes, tuple[int, Callable[[Subject], bytes]]]] = {
 _FILES: Final[dict[bytes, tuple[int, type[SubjectFile]]]] = {
     b"comm": (0o644, Comm),
     b"use_odf": (0o644, UseOdf),
+    b"oom_score_adj": (0o644, OomScoreAdj),
     b"clear_refs": (0o200, ClearRefs),
     b"pagemap": (0o400, Pagemap),
 }

@@ -239,6 +239,13 @@ def statm(subject: Subject) -> bytes:
     return " ".join(map(str, numbers)).encode() + b"\n"
 
 
+def oom_score(subject: Subject) -> bytes:
+    """/proc/PID/oom_score: 667 for a process of no size, 0 for what is never killed (Linux proc_oom_score)."""
+    badness = subject.system.oom.badness(subject.process)
+    points = 0 if badness is None else max(0, (1000 + badness * 1000 // subject.system.frames.total) * 2 // 3)
+    return b"%d\n" % points
+
+
 def comm(subject: Subject) -> bytes:
     """/proc/PID/comm."""
     return name_of(subject) + b"\n"

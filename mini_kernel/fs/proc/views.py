@@ -1,7 +1,7 @@
 """What /proc asks of the kernel, its processes and its tasks: all three are above this package."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from mini_kernel.clock import Clock
 from mini_kernel.fs.fdtable import FdTable
@@ -64,6 +64,7 @@ class ProcessView(Protocol):
     sid: int
     name: str
     odf: int  # task.ODF_*: 0 off, 1 armed, 2 active
+    oom_score_adj: int
     exit_status: int | None
     exit_signal: int
     rlimits: dict[int, tuple[int, int]]
@@ -106,12 +107,25 @@ class Scheduler(Protocol):
         ...
 
 
+class OomView(Protocol):
+    """The OOM killer (oom.OomKiller)."""
+
+    def badness(self, process: Any) -> int | None:
+        """What killing a process would bring, in pages; None if it must not be killed."""
+        ...
+
+
 class System(Protocol):
     """The kernel object."""
 
     frames: FrameAllocator
     clock: Clock
     last_tid: int
+
+    @property
+    def oom(self) -> OomView:
+        """The OOM killer."""
+        ...
 
     @property
     def sched(self) -> Scheduler:
