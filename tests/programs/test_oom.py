@@ -26,7 +26,7 @@ _start:
     mov [rip + pid], eax
     xor eax, eax
     mov edi, [rip + ends]
-    lea rsi, [rip + byte]
+    lea rsi, [rip + buffer]
     mov edx, 1
     syscall                     # read: the child is done
     mov r12d, {parent}
@@ -45,7 +45,7 @@ child:
     call take
     mov eax, SYS_write
     mov edi, [rip + ends + 4]
-    lea rsi, [rip + byte]
+    lea rsi, [rip + buffer]
     mov edx, 1
     syscall
     mov eax, SYS_pause
@@ -71,7 +71,7 @@ more:
 ends: .quad 0
 pid: .long 0
 status: .long 0
-byte: .byte 1
+buffer: .byte 1
 """
 STORE = "mov byte ptr [rbx], 1"
 BY_THE_KERNEL = "mov eax, SYS_getrandom\nmov rdi, rbx\nmov esi, 8\nxor edx, edx\nsyscall\ncmp eax, 8\njne bad"

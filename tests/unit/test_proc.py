@@ -17,8 +17,8 @@ from mini_kernel.uapi.fcntl import O_CREAT, O_DIRECTORY, O_RDONLY, O_RDWR, O_WRO
 
 PFN_BITS = (1 << 55) - 1
 FILES = (
-    "clear_refs", "cmdline", "comm", "environ", "maps", "mounts", "pagemap", "smaps", "smaps_rollup", "stat", "statm",
-    "status", "use_odf",
+    "clear_refs", "cmdline", "comm", "environ", "maps", "mounts", "oom_score", "oom_score_adj", "pagemap", "smaps",
+    "smaps_rollup", "stat", "statm", "status", "use_odf",
 )  # fmt: skip
 
 
@@ -148,7 +148,8 @@ def test_a_huge_read_gives_what_there_is(system: System) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", [*sorted({*FILES} - {"comm", "use_odf", "clear_refs"}), "../meminfo", "../sys/vm/nr_hugepages"]
+    "file",
+    [*sorted({*FILES} - {"comm", "use_odf", "clear_refs", "oom_score_adj"}), "../meminfo", "../sys/vm/nr_hugepages"],
 )
 def test_what_is_only_read_takes_no_writes(system: System, file: str) -> None:
     """Not even from root, who may open it."""
