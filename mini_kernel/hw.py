@@ -28,6 +28,13 @@ class PhysicalMemory(Protocol):
         """Give the host pages behind frames [first_pfn, last_pfn) back; they read as zero afterwards."""
         ...
 
+    def recall(self, key: object, pfns: NDArray[np.int64], contents: NDArray[np.uint64]) -> bool:
+        """Write `contents` to these frames; `key` is the same object exactly if both are the same as before.
+
+        Returns True if all other frames now read as zero, but for those reserved at boot; False: they are unchanged.
+        """
+        ...
+
 
 class Cpu(Protocol):
     """One virtual CPU, as the kernel sees it between an entry and the return to ring 3.

@@ -262,8 +262,10 @@ class Kernel:
         listener = self.frames.listener
         self.__dict__.update(state)
         self.frames.listener = listener
-        self.ram.tables[image.pfns] = image.contents
-        _scrub(self.ram, self.frames, frontiers)
+        if self.plan:
+            self._steer()
+        if not self.ram.recall(image, image.pfns, image.contents):
+            _scrub(self.ram, self.frames, frontiers)
         self.cpu.load(image.cpu)
         self.cpu.slice_left = image.slice_left
         self.cpu.flush_code()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.mm import Mm
@@ -20,6 +21,10 @@ class FakeRam:
 
     def discard(self, first_pfn: int, last_pfn: int) -> None:
         self.tables[first_pfn:last_pfn] = 0
+
+    def recall(self, key: object, pfns: NDArray[np.int64], contents: NDArray[np.uint64]) -> bool:
+        self.tables[pfns] = contents
+        return False
 
 
 class FakeCpu:

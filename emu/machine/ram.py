@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emu.machine.recall import Recall
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE
 
 MIN_RAM_BYTES: Final = 1 << 20
@@ -36,6 +37,7 @@ class Ram:
             with contextlib.suppress(OSError):  # a host without transparent huge pages is only slower
                 self._map.madvise(mmap.MADV_HUGEPAGE, HUGE_FROM, size - HUGE_FROM)
         self.size = size
+        self._recall = Recall(self)
         self.data = memoryview(self._map)
         self.words = self.data.cast("Q")
         frames = size >> PAGE_SHIFT
@@ -55,9 +57,20 @@ class Ram:
         if not 0 <= first_pfn <= last_pfn <= self.size >> PAGE_SHIFT:
             raise ValueError(f"frames [{first_pfn}, {last_pfn}) are not all RAM")
         if first_pfn < last_pfn:
-            start, length = first_pfn << PAGE_SHIFT, (last_pfn - first_pfn) << PAGE_SHIFT
-            self._map.madvise(mmap.MADV_DONTNEED, start, length)
+            self._zero(first_pfn << PAGE_SHIFT, (last_pfn - first_pfn) << PAGE_SHIFT)
+
+    def _zero(self, start: int, length: int) -> None:
+        self._recall.forget(start, length)
+        self._map.madvise(mmap.MADV_DONTNEED, start, length)
+
+    def revert(self) -> None:
+        """Drop every page that was written to: what lies below shows again, zeros where nothing does."""
+        self._map.madvise(mmap.MADV_DONTNEED)
+
+    def recall(self, key: object, pfns: NDArray[np.int64], contents: NDArray[np.uint64]) -> bool:
+        """hw.PhysicalMemory: from the second time on the same large content costs what was written to since."""
+        return self._recall.recall(key, pfns, contents)
 
     def release(self) -> None:
         """Give all host memory back now; the address range itself goes when the last view does."""
-        self._map.madvise(mmap.MADV_DONTNEED)
+        self._zero(0, self.size)

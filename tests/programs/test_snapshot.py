@@ -320,3 +320,52 @@ def test_shared_tables_regions_and_pins_are_part_of_a_snapshot() -> None:
     """On-demand children that share tables, an sfork region and a pinned page: the same future from every moment."""
     seen = same_future(assemble(SHARING), tuple(range(1, 40)), fork="odf")
     assert {"shared table", "region", "pin", "3 processes"} <= seen
+
+
+LARGE = """
+_start:
+    mov esi, 16 << 20
+    xor edi, edi
+    mov edx, PROT_READ|PROT_WRITE
+    mov r10d, MAP_PRIVATE|MAP_ANONYMOUS
+    mov r8, -1
+    xor r9d, r9d
+    mov rax, SYS_mmap
+    syscall
+    mov rbx, rax
+    mov ecx, 4096
+fill:
+    mov [rbx], rcx
+    add rbx, 4096
+    dec ecx
+    jnz fill
+    mov rax, SYS_fork
+    syscall
+    mov ecx, 50
+again:
+    sub rbx, 8192
+    inc qword ptr [rbx]
+    dec ecx
+    jnz again
+    mov rdi, [rbx]
+    mov rax, SYS_exit_group
+    syscall
+"""
+
+
+@pytest.mark.parametrize("fork", ["classic", "odf"])
+def test_a_large_system_is_the_same_each_time_it_is_restored(fork: str) -> None:
+    """From the second time on only the pages written to go back; a run in between is the same as the first."""
+    with boot(assemble(LARGE), fork) as system:
+        stopper = Stopper(system)
+        assert stopper.run(4120)
+        early = system.snapshot()
+        assert stopper.run(20)
+        late = system.snapshot()
+        assert early != late
+        end = finish(system)
+        for image in (early, early, early, late, late, late, early, late):
+            system.restore(image)
+            assert system.snapshot() == image
+            assert finish(system) == end
+            system.kernel.check()
