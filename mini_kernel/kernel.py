@@ -21,6 +21,8 @@ from mini_kernel.mm import check as mm_check
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.pagecache import PageCache
+from mini_kernel.net import listing
+from mini_kernel.net.network import Network
 from mini_kernel.observe import FaultRecord, Observer
 from mini_kernel.oom import OomKiller
 from mini_kernel.sched import Scheduler
@@ -70,6 +72,7 @@ class Kernel:
         self.clock = Clock(cpu)
         self.sched = Scheduler(cpu, self.clock)
         self.vfs = Vfs(self.frames, self.clock, self.random, self.config.root, self)
+        self.net = Network(self.vfs.sb, self.clock, self.sched, self.random)
         self.shm = SegmentTable(self.frames, self.clock, self.sched)
         self.traps = Traps(self)
         self.tasks: dict[int, Task] = {}
@@ -186,6 +189,12 @@ class Kernel:
         if note is not None:
             note(self, task, *arguments)
 
+    def report(self, group: bytes, name: bytes) -> bytes:
+        """The content of a file of /proc/net or /proc/sysvipc."""
+        if group == b"net":
+            return listing.FILES[name](self.net)
+        return {b"shm": self.shm}[name].listing()
+
     def mms(self) -> list[Mm]:
         """Every address space, once."""
         return list({id(t.user_mm): t.user_mm for t in self.tasks.values() if t.user_mm is not None}.values())
@@ -199,6 +208,7 @@ class Kernel:
         found = [*self.vfs.caches(), *self.shm.caches()]
         for task in self.tasks.values():
             found += [f.inode.cache for f in task.files.fds.values() if isinstance(f.inode, RegularFile)]
+        found += [f.inode.cache for f in self.net.carried() if isinstance(f.inode, RegularFile)]
         found += [v.file.cache for mm in self.mms() for v in mm.vmas if v.file is not None]
         return list({id(cache): cache for cache in found}.values())
 

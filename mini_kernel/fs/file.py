@@ -92,6 +92,7 @@ class File:
     __slots__ = ("can_read", "can_write", "flags", "inode", "path", "pos", "refs", "told", "watchers")
 
     can_poll = False  # True: may be watched by epoll(7); False also means always ready
+    breaks_silently = False  # True: a write that nobody can receive fails with EPIPE and sends no SIGPIPE
     sink = False  # True: writes vanish without the memory being looked at
 
     def __init__(self, inode: "Inode", flags: int, path: bytes = b"") -> None:
@@ -161,6 +162,10 @@ class File:
     def write_from(self, views: Views) -> int:
         """Take the bytes of `views`, which hold no more than `may_write` allowed; how many were taken."""
         raise SysError(EINVAL)
+
+    def write_nothing(self) -> int:
+        """write(2) of no bytes: 0, and a datagram where there are such. Raises Block or SysError."""
+        return 0
 
     def readable_at(self, n: int, offset: int) -> int:
         """`may_read` for pread(2) at `offset`. Raises SysError(ESPIPE) if the file has no positions."""

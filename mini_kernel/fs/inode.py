@@ -16,7 +16,7 @@ from mini_kernel.fs.notify import Watch, tell, tell_gone
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.pagecache import PageCache, PageSource
 from mini_kernel.mm.vma import VM_MAYWRITE, VM_SHARED
-from mini_kernel.uapi.errno import EBUSY, EFBIG, EINVAL, EIO, ELOOP, EPERM
+from mini_kernel.uapi.errno import EBUSY, EFBIG, EINVAL, EIO, ELOOP, ENXIO, EPERM
 from mini_kernel.uapi.fcntl import (
     F_SEAL_FUTURE_WRITE,
     F_SEAL_GROW,
@@ -29,6 +29,7 @@ from mini_kernel.uapi.fcntl import (
     S_IFLNK,
     S_IFMT,
     S_IFREG,
+    S_IFSOCK,
     S_ISGID,
     S_ISUID,
     S_IXGRP,
@@ -302,6 +303,19 @@ class RegularFile(Inode):
         self.cache.truncate(size)
         self.modified()
         self.tell(IN_MODIFY)
+
+
+class SocketNode(Inode):
+    """A name in the tree that an AF_UNIX socket is, or once was, bound to."""
+
+    kind = S_IFSOCK
+
+    def __init__(self, sb: SuperBlock, mode: int) -> None:
+        super().__init__(sb, mode)
+        self.socket: File | None = None
+
+    def open_data(self, flags: int, path: bytes, caller: "Caller") -> File:
+        raise SysError(ENXIO)
 
 
 class Symlink(Inode):

@@ -11,7 +11,7 @@ from mini_kernel.fs.device import NODES, CharDevice
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.file import File
 from mini_kernel.fs.host import host_root
-from mini_kernel.fs.inode import Clock, Directory, Inode, RegularFile, SuperBlock, Symlink
+from mini_kernel.fs.inode import Clock, Directory, Inode, RegularFile, SocketNode, SuperBlock, Symlink
 from mini_kernel.fs.namei import adopt, create_file, place_for_new, require_growable
 from mini_kernel.fs.notify import tell
 from mini_kernel.fs.path import MAY_READ, MAY_WRITE, Caller, FsContext, Place, path_of, require, walk
@@ -38,6 +38,7 @@ from mini_kernel.uapi.fcntl import (
     S_IFIFO,
     S_IFMT,
     S_IFREG,
+    S_IFSOCK,
 )
 from mini_kernel.uapi.inotify import IN_OPEN
 
@@ -284,6 +285,8 @@ class Vfs:
             inode: Inode = RegularFile(sb, permissions)
         elif kind == S_IFIFO:
             inode = Fifo(sb, permissions)
+        elif kind == S_IFSOCK:
+            inode = SocketNode(sb, permissions)
         elif kind == S_IFCHR:
             if caller.fs.uid:
                 raise SysError(EPERM)

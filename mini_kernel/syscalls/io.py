@@ -74,7 +74,7 @@ def read_file(t: "Task", file: File, iov: Iov, total: int) -> int:
 def write_file(t: "Task", file: File, iov: Iov, total: int) -> int:
     """write(2) of `total` bytes; the count. Raises Block or SysError; a pipe nobody reads sends SIGPIPE."""
     if file.sink or not total:
-        return total
+        return total or file.write_nothing()
     done: int = t.restart.get("done", 0)
     if RLIMIT_FSIZE in t.process.rlimits and isinstance(file, RegularOpen):
         total = below_size_limit(t, file, file.pos, total)
@@ -90,7 +90,7 @@ def write_file(t: "Task", file: File, iov: Iov, total: int) -> int:
             t.restart["done"] = done
         raise
     except SysError as error:
-        if error.errno == EPIPE:
+        if error.errno == EPIPE and not file.breaks_silently:
             t.send_signal(SIGPIPE)
         if not done:
             raise

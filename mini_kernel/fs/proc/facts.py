@@ -166,3 +166,13 @@ SETTINGS: Final[dict[bytes, dict[bytes, Make]]] = {
     },
     b"fs": {b"pipe-max-size": _pipe_max_size},
 }  # fmt: skip
+#: Files whose content the kernel object makes, by directory.
+REPORTS: Final[dict[bytes, tuple[bytes, ...]]] = {
+    b"net": (b"dev", b"tcp", b"tcp6", b"udp", b"udp6", b"unix"),
+    b"sysvipc": (b"shm",),
+}
+
+
+def report(group: bytes, name: bytes, system: System) -> bytes:
+    """/proc/net/NAME and /proc/sysvipc/NAME."""
+    return system.report(group, name)

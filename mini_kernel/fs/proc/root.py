@@ -1,9 +1,10 @@
 """The tree of /proc."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mini_kernel.fs.inode import Directory, Inode, SuperBlock, Symlink
-from mini_kernel.fs.proc.facts import FACTS, SETTINGS
+from mini_kernel.fs.proc.facts import FACTS, REPORTS, SETTINGS, report
 from mini_kernel.fs.proc.node import ProcDirectory, ProcLink, SystemText
 from mini_kernel.fs.proc.pid import PidDirectory, parse_id
 from mini_kernel.fs.proc.views import Subject, System
@@ -58,6 +59,11 @@ def build(sb: SuperBlock, system: System) -> Directory:
     proc.add(b"mounts", Symlink(sb, b"self/mounts"))
     for name, make in FACTS.items():
         proc.add(name, SystemText(sb, system, make))
+    for group, names in REPORTS.items():
+        directory = ProcDirectory(sb, 0o555)
+        proc.add(group, directory)
+        for name in names:
+            directory.add(name, SystemText(sb, system, partial(report, group, name)))
     settings = ProcDirectory(sb, 0o555)
     proc.add(b"sys", settings)
     for group, files in SETTINGS.items():

@@ -147,6 +147,10 @@ class System(Protocol):
         """Processes by id, zombies too."""
         ...
 
+    def report(self, group: bytes, name: bytes) -> bytes:
+        """The content of /proc/`group`/`name`, one of facts.REPORTS: about what is above this package."""
+        ...
+
 
 class Subject:
     """Whom a node of /proc is about: a process, or one thread of it. It may be gone by the time somebody looks."""
