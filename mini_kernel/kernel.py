@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
+import numpy as np
+
 from mini_kernel import exec as loader
 from mini_kernel import process as life
 from mini_kernel import snapshot, syscalls
@@ -258,12 +260,16 @@ class Kernel:
 
     # -- snapshots ----------------------------------------------------------------------------------
 
-    def snapshot(self) -> Image:
-        """Everything: kernel objects, the CPU's state, the content of every frame in use."""
+    def snapshot(self, contents: bool = True) -> Image:
+        """Everything: kernel objects, the CPU's state, the content of every frame in use.
+
+        Without `contents` those are left to the caller, and there is no going back to the image as it is.
+        """
         state = {name: value for name, value in self.__dict__.items() if name not in _HANDLE_NAMES}
         used = self.frames.used()
         objects = snapshot.dump(state, self._handles())
-        return Image(objects, self.cpu.save(), self.cpu.slice_left, used, self.ram.tables[used])
+        kept = self.ram.tables[used] if contents else np.empty((0, 512), np.uint64)
+        return Image(objects, self.cpu.save(), self.cpu.slice_left, used, kept)
 
     def restore(self, image: Image) -> None:
         """Go back to a snapshot of this very system. Afterwards `snapshot()` equals `image`."""

@@ -1,8 +1,10 @@
 """The debugger as a library: verbs over a booted system. Prints nothing; emu.render turns its values into text."""
 
-from emu.debug.debugger import DebugError, Debugger, Follow
+from emu.debug.debugger import Debugger
 from emu.debug.events import KINDS, Event, Time
-from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, Point, Points, Watchpoint
+from emu.debug.log import Divergence
+from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, FrameWatch, Point, Points, Watchpoint
+from emu.debug.runner import DebugError, Follow
 from emu.debug.stops import (
     AtBeginning,
     AtBreakpoint,
@@ -11,6 +13,7 @@ from emu.debug.stops import (
     Caught,
     Ended,
     EntryChanged,
+    FrameChanged,
     Interrupted,
     LimitReached,
     Stepped,
@@ -30,11 +33,14 @@ __all__ = [
     "Caught",
     "DebugError",
     "Debugger",
+    "Divergence",
     "Ended",
     "EntryChanged",
     "EntryWatch",
     "Event",
     "Follow",
+    "FrameChanged",
+    "FrameWatch",
     "Interrupted",
     "LimitReached",
     "Point",

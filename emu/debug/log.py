@@ -5,8 +5,21 @@ from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
 from emu.debug.events import Event, Time
+from emu.errors import EmuError
 
 MAX_EVENTS: Final = 500_000
+
+
+class Divergence(EmuError):
+    """A replay came to something else than the first time: where, what was expected, what came. Our mistake."""
+
+    def __init__(self, time: Time, expected: list[Event], found: list[Event]) -> None:
+        at = f"instruction {time.instructions}, kernel entry {time.entries}"
+        super().__init__(f"the replay diverges at {at}: expected {expected}, found {found}")
+        self.time = time
+        self.expected = expected
+        self.found = found
+
 
 E = TypeVar("E", bound=Event)
 
@@ -19,12 +32,23 @@ class EventLog:
         self.dropped = 0
 
     def extend(self, events: Sequence[Event]) -> None:
-        """The events of one kernel entry."""
+        """The events of one kernel entry, which may be known already. Raises Divergence if others were."""
+        if not events:
+            return
+        if self._events and events[0].time.entries <= self._events[-1].time.entries:
+            self._compare(events)
+            return
         self._events += events
         if len(self._events) > MAX_EVENTS:
             half = MAX_EVENTS // 2
             self.dropped += half
             del self._events[:half]
+
+    def _compare(self, events: Sequence[Event]) -> None:
+        first = bisect_left(self._events, events[0].time, key=lambda event: event.time)
+        known = self._events[first : first + len(events)]
+        if known != list(events) and not (self.dropped and events[0].time < self._events[0].time):
+            raise Divergence(events[0].time, known, list(events))
 
     def cut(self, time: Time) -> None:
         """Forget what comes after `time`."""

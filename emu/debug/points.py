@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from emu.debug.events import Event, detail
 
 if TYPE_CHECKING:
-    from emu.debug.debugger import Debugger
+    from emu.debug.runner import Runner
 
 #: Decides at the stop, with the system as it is there.
-Condition = Callable[["Debugger"], bool]
+Condition = Callable[["Runner"], bool]
 WatchKind = Literal["write", "read", "access", "change"]
 
 
@@ -62,6 +62,14 @@ class EntryWatch(Point):
     """The paging-structure entries that translate `address` in process `tgid`."""
 
     address: int = 0
+    text: str = ""
+
+
+@dataclass(eq=False)
+class FrameWatch(Point):
+    """The references of a physical frame: who takes it, shares it, gives it back."""
+
+    pfn: int = 0
     text: str = ""
 
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from emu import disasm
-from emu.debug.debugger import MAX_INSTRUCTION, DebugError, Debugger
+from emu.debug.debugger import Debugger
+from emu.debug.runner import MAX_INSTRUCTION, DebugError
 from emu.peek import peek
 from emu.symbols import SourceLine
 from mini_kernel.errors import SysError

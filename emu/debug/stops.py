@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from emu.boot import Ending
 from emu.debug.events import Event, Time, Walk
-from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, Watchpoint
+from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, FrameWatch, Watchpoint
 from mini_kernel.mm.foresee import Verdict
 
 
@@ -57,6 +57,15 @@ class EntryChanged(Stop):
     kernel: bool
     old: Walk
     new: Walk
+
+
+@dataclass(frozen=True)
+class FrameChanged(Stop):
+    """Behind a kernel entry in which a watched frame got another number of references."""
+
+    point: FrameWatch
+    old: int
+    new: int
 
 
 @dataclass(frozen=True)

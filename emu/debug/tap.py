@@ -30,6 +30,7 @@ from emu.debug.events import (
     Time,
     Walk,
 )
+from emu.debug.tape import Tape
 from emu.machine import DebugMachine
 from mini_kernel.mm.foresee import Verdict, foresee
 from mini_kernel.signal import is_handled
@@ -71,8 +72,10 @@ class Tap:
     """TrapHandler, Observer and MemoryListener in one.
 
     before_call, before_fault    asked about each one; True: stop before it (the same one is not asked about again)
+    before                       called when one begins, unless it is held back
     after                        called when an entry is over; True: stop
     preempts                     False: time slices do not end
+    last_entry                   (instructions, whether it was a system call) of the last one
     entries                      kernel entries so far; part of the time
     events                       of the entry that is going on or has just ended
     """
@@ -83,6 +86,9 @@ class Tap:
         self.before_call: Callable[[Call], bool] | None = None
         self.before_fault: Callable[[Trap], bool] | None = None
         self.after: Callable[[], bool] = _no_end
+        self.before: Callable[[], None] | None = None
+        self.tapes: tuple[Tape, ...] = ()
+        self.last_entry = (-1, True)
         self.preempts = True
         self.entries = 0
         self.events: list[Event] = []
@@ -97,11 +103,29 @@ class Tap:
         """The present moment."""
         return Time(self.machine.instructions(), self.entries)
 
-    def forget(self) -> None:
+    def forget(self, last_entry: tuple[int, bool]) -> None:
         """The system has been put back: nothing that was seen holds."""
         self.events = []
         self._held = None
         self._restarts.clear()
+        self.last_entry = last_entry
+
+    def held_at(self, task: Task) -> None:
+        """The system stands before an entry of this task as if it had just been stopped there."""
+        self._held = task.tid, self.machine.instructions()
+
+    @property
+    def is_behind_entry(self) -> bool:
+        """True if the next instruction has caused a kernel entry already: it faulted, or the time slice was over."""
+        instructions, call = self.last_entry
+        return not call and instructions == self.machine.instructions()
+
+    def _was_cancelled(self) -> bool:
+        """True if the call waited for input when the user interrupted: it has not happened."""
+        cancelled = any(tape.cancelled for tape in self.tapes)
+        for tape in self.tapes:
+            tape.cancelled = False
+        return cancelled
 
     # -- entries ------------------------------------------------------------------------------------
 
@@ -111,8 +135,15 @@ class Tap:
         ask = self.before_call
         if ask is not None and self._hold_call(task, ask):
             return
-        self._begin()
+        self._begin(True)
+        number = self.machine.regs[RAX]
         self.kernel.traps.syscall()
+        if self._was_cancelled():
+            self.machine.regs[RAX] = number
+            self.machine.undo_syscall()
+            self.entries -= 1
+            self.events = []
+            return
         self._end(task)
 
     def exception(self, vector: int, error: int, cr2: int) -> None:
@@ -121,7 +152,7 @@ class Tap:
         ask = self.before_fault
         if ask is not None and vector not in (VEC_BP, VEC_DB) and self._hold_fault(task, vector, error, cr2, ask):
             return
-        self._begin()
+        self._begin(False)
         self._walk = self.walk(task, cr2) if vector == VEC_PF else ()
         rip = self.machine.regs[RIP]
         self._restarts[task.tid] = rip
@@ -133,7 +164,9 @@ class Tap:
         if not self.preempts:
             return
         task = self._current()
-        self._begin()
+        self._begin(False)
+        if self.machine.is_let_pass:
+            self._restarts[task.tid] = self.machine.regs[RIP]
         self.kernel.traps.tick()
         self._end(task)
 
@@ -142,8 +175,11 @@ class Tap:
         assert task is not None
         return task
 
-    def _begin(self) -> None:
+    def _begin(self, call: bool) -> None:
+        if self.before is not None:
+            self.before()
         self.entries += 1
+        self.last_entry = self.machine.instructions(), call
         self.events = []
 
     def _end(self, before: Task) -> None:

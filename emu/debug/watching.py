@@ -5,10 +5,11 @@ of its process whenever the kernel may have changed them: it stays watched over 
 swapped-in pages. Kernel code is watched by comparing the bytes before and after each entry.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from emu.debug.points import EntryWatch, Points, Watchpoint
+from emu.debug.points import EntryWatch, FrameWatch, Point, Watchpoint
 from emu.machine import Access, DebugMachine, Range
 from mini_kernel.kernel import Kernel
 from mini_kernel.mm.mm import Mm
@@ -58,20 +59,35 @@ class EntryHit(NamedTuple):
 class Watches:
     """What the watchpoints of a debugger come to now."""
 
-    def __init__(self, kernel: Kernel, machine: DebugMachine, points: Points) -> None:
+    def __init__(self, kernel: Kernel, machine: DebugMachine) -> None:
         self._kernel = kernel
         self._machine = machine
-        self._points = points
+        self._points: list[Watchpoint] = []
+        self._entry_points: list[EntryWatch] = []
+        self._frames: list[tuple[FrameWatch, int]] = []
+        self.walks = False
         self._targets: list[_Target] = []
         self._entries: list[tuple[EntryWatch, int, tuple[Step, ...]]] = []
         self.any = False
 
-    def reset(self) -> None:
-        """Points have come or gone, or the system was put back: what is there now is nobody's doing."""
+    def reset(self, points: Sequence[Point]) -> None:
+        """Look at these points from now on: what is there now is nobody's doing."""
+        enabled = [p for p in points if p.enabled]
+        self._points = [p for p in enabled if isinstance(p, Watchpoint)]
+        self._entry_points = [p for p in enabled if isinstance(p, EntryWatch)]
+        counts = self._kernel.frames.counts
+        self._frames = [(p, counts[p.pfn]) for p in enabled if isinstance(p, FrameWatch)]
+        self.any = bool(self._points or self._entry_points or self._frames)
+        self.walks = bool(self._entry_points)
         self._targets = self._find()
         self._entries = self._walks()
-        self.any = bool(self._points.active(Watchpoint) or self._points.active(EntryWatch))
         self._tell()
+
+    def frames(self) -> list[tuple[FrameWatch, int, int]]:
+        """Which watched frames have other references now: (point, old, new)."""
+        before, counts = self._frames, self._kernel.frames.counts
+        self._frames = [(point, counts[point.pfn]) for point, _old in before]
+        return [(p, old, new) for (p, old), (_p, new) in zip(before, self._frames, strict=True) if old != new]
 
     def _mms(self, tgid: int | None) -> dict[int, Mm]:
         found: dict[int, Mm] = {}
@@ -82,7 +98,7 @@ class Watches:
 
     def _find(self) -> list[_Target]:
         targets: list[_Target] = []
-        for point in self._points.active(Watchpoint):
+        for point in self._points:
             if point.physical:
                 pieces = ((point.address, point.length),)
                 targets.append(_Target(point, 0, pieces, self._read(pieces, point.length)))
@@ -99,7 +115,7 @@ class Watches:
     def _walks(self) -> list[tuple[EntryWatch, int, tuple[Step, ...]]]:
         return [
             (point, tgid, tuple(mm.pt.walk(point.address)))
-            for point in self._points.active(EntryWatch)
+            for point in self._entry_points
             for tgid, mm in self._mms(point.tgid).items()
         ]
 

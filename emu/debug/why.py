@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from emu import disasm
-from emu.debug.debugger import DebugError, Debugger
+from emu.debug.debugger import Debugger
 from emu.debug.events import Walk
+from emu.debug.runner import DebugError
 from emu.debug.state import read, registers, task_of
 from emu.debug.stops import BeforeFault
 from emu.operand import State, explain

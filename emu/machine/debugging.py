@@ -53,6 +53,8 @@ class DebugMachine(Machine):
         self._from = NOWHERE  # the instruction that entered the kernel
         self.accesses: list[Access] = []
         super().__init__(ram_bytes, quantum, "native", exact=True, huge_pages=huge_pages)
+        self._left = NEVER  # blocks do not end slices here
+        self.slice_left = quantum
         if not self.in_place:
             raise MachineError("the debugger needs the engine's register file in place")
 
@@ -60,6 +62,7 @@ class DebugMachine(Machine):
         self._probe = probes.Probe(NEVER, stop, 0, NOWHERE, self._registers_at)
         self._probe.filter = ctypes.addressof(self._tables.steps)
         self._probe.end = self._probe.resume = NOWHERE
+        self._probe.tick_at = NEVER
         return self._probe
 
     def _hook_instructions(self) -> None:
@@ -129,6 +132,11 @@ class DebugMachine(Machine):
         self._probe.resume = address
 
     @property
+    def is_let_pass(self) -> bool:
+        """True if the next instruction would not be stopped before."""
+        return self._probe.resume == self.regs[RIP]
+
+    @property
     def begun_last(self) -> int:
         """The address of the instruction that was begun last."""
         return self._probe.last if self._probe.last != NOWHERE else self._from
@@ -161,6 +169,7 @@ class DebugMachine(Machine):
     def _settle(self, begun: bool) -> None:
         probe = self._probe
         self._from = probe.last
+        probe.end = NOWHERE
         before = probe.count
         super()._settle(begun)
         if probe.count != before:
@@ -175,9 +184,46 @@ class DebugMachine(Machine):
             probe.left, self._held = self._held, None
             return "access"
         if probe.hit:
-            probe.hit = 0
-            return "probe"
+            hit, probe.hit = probe.hit, 0
+            return "tick" if hit == probes.TICK else "probe"
         return super()._cut_short()
+
+    # -- time -----------------------------------------------------------------------------------------
+
+    def blocks(self) -> int:
+        """Jumps: the clock does not depend on where the machine was stopped."""
+        return self._probe.jumps
+
+    @property
+    def slice_left(self) -> int:
+        """Jumps until the next tick."""
+        return self._probe.tick_at - self._probe.jumps
+
+    @slice_left.setter
+    def slice_left(self, value: int) -> None:
+        self._probe.tick_at = self._probe.jumps + value
+
+    @property
+    def last_end(self) -> int:
+        """Where the last instruction ended, which decides whether the next one counts as a jump. Part of a snapshot."""
+        return self._probe.end
+
+    @last_end.setter
+    def last_end(self, value: int) -> None:
+        self._probe.end = value
+
+    def _slice(self) -> StopReason | None:
+        cut = super()._slice()
+        if cut is not None and self._stepper.active:
+            self._end_stepping()  # the fetch fault comes again
+        if cut != "tick":
+            return cut
+        self.slice_left = self.quantum
+        if self._check_mode():
+            self._settle(begun=False)
+            self._traps.tick()
+        self._leave()
+        return None
 
     def _access_hook(self, _engine: int, kind: int, physical: int, size: int, value: int) -> None:
         write = kind == uc.MEM_WRITE

@@ -9,6 +9,9 @@
 The first instruction after a stop is never held up: it is the one at `resume`. While `ring` is set every instruction
 leaves its registers there, RECORD_BYTES each, as they were before it.
 
+It also counts jumps, which take the place of blocks as the clock of a debugged machine: where the engine cuts straight
+code into blocks depends on where it was stopped, jumps do not. After a kernel entry the next instruction is one.
+
 `ACCESS_CODE` sees loads and stores with their physical addresses. Where the frame's byte in a table of 65,536 is set it
 calls on to Python, which looks closer.
 
@@ -32,6 +35,13 @@ STEP_LISTING: Final = """
     cmp dword ptr [rcx + 104], 0
     jne modes
 go:
+    cmp rsi, qword ptr [rcx + 136]
+    je straight
+    mov rax, qword ptr [rcx + 168]
+    cmp rax, qword ptr [rcx + 176]
+    jae tick
+    inc qword ptr [rcx + 168]
+straight:
     inc qword ptr [rcx + 16]
     mov qword ptr [rcx + 24], rsi
     mov qword ptr [rcx + 80], -1
@@ -104,6 +114,10 @@ suspect:
     mov qword ptr [rcx + 88], 1
 expired:
     jmp qword ptr [rcx + 8]
+tick:
+    inc qword ptr [rcx]
+    mov qword ptr [rcx + 88], 2
+    jmp qword ptr [rcx + 8]
 """
 
 ACCESS_LISTING: Final = """
@@ -118,13 +132,14 @@ close:
     jmp qword ptr [r9]
 """
 STEP_CODE: Final = bytes.fromhex(
-    "488329010f88540100004c8b496089f025ff0f000041803c01000f8529010000837968000f85e100000048ff411048897118"
-    "48c74150ffffffff89d24801f2488991880000004c8b4920498b4108498b51584889819000000048899198000000410f1081"
-    "88000000410f108998000000498b81a80000000f1141280f114938488941484c8b81a00000004d85c07501c34989b0800000"
-    "00410f118088000000410f118898000000498980a8000000410f1001410f104910410f1100410f114810410f104120410f10"
-    "4930410f114020410f114830410f104140410f104950410f114040410f114850410f104160410f104970410f114060410f11"
-    "48704981c0b00000004c8981a0000000c38b4168a801740d4989f04c2b41704c3b4178732aa80274114c8b49204d8b41204c"
-    "3b81800000007715a8040f84eefeffff483bb1880000000f84e1feffff483b71500f84d7feffff48ff0148c7415801000000"
+    "488329010f88780100004c8b496089f025ff0f000041803c01000f854d010000837968000f8505010000483bb18800000074"
+    "1b488b81a8000000483b81b00000000f833e01000048ff81a800000048ff41104889711848c74150ffffffff89d24801f248"
+    "8991880000004c8b4920498b4108498b51584889819000000048899198000000410f108188000000410f108998000000498b"
+    "81a80000000f1141280f114938488941484c8b81a00000004d85c07501c34989b080000000410f118088000000410f118898"
+    "000000498980a8000000410f1001410f104910410f1100410f114810410f104120410f104930410f114020410f114830410f"
+    "104140410f104950410f114040410f114850410f104160410f104970410f114060410f1148704981c0b00000004c8981a000"
+    "0000c38b4168a801740d4989f04c2b41704c3b4178732aa80274114c8b49204d8b41204c3b81800000007715a8040f84cafe"
+    "ffff483bb1880000000f84bdfeffff483b71500f84b3feffff48ff0148c7415801000000ff610848ff0148c7415802000000"
     "ff6108"
 )
 ACCESS_CODE: Final = bytes.fromhex("4889d048c1e80c0fb7c04d8b510841803c02007501c341ff21")
@@ -133,6 +148,8 @@ ACCESS_CODE: Final = bytes.fromhex("4889d048c1e80c0fb7c04d8b510841803c02007501c3
 RECORD_WORDS: Final = 22
 RECORD_BYTES: Final = RECORD_WORDS * 8
 
+#: `Probe.hit`
+HIT, TICK = 1, 2
 #: `Probe.mode`
 OUTSIDE, ABOVE, JUMPED = 1, 2, 4
 
@@ -145,7 +162,7 @@ class Probe(native.Counter):
     """What STEP_CODE finds at `user_data`, behind the fields it shares with CODE_CODE.
 
     resume       address of the instruction that is let pass, once
-    hit          set when a stop was for `filter` or `mode`
+    hit          HIT when a stop was for `filter` or `mode`, TICK when for `tick_at`
     filter       address of the byte table
     mode         OUTSIDE | ABOVE | JUMPED
     low, length  of the range that OUTSIDE is about
@@ -153,6 +170,8 @@ class Probe(native.Counter):
     end          where the last instruction begun ends
     rcx, r11     these registers before it, which `syscall` destroys
     ring         where the next record goes, 0 for nowhere
+    jumps        instructions begun that did not lie behind the one before
+    tick_at      the value of `jumps` at which to stop, before the next jump counts
     """
 
     resume: int
@@ -166,6 +185,8 @@ class Probe(native.Counter):
     rcx: int
     r11: int
     ring: int
+    jumps: int
+    tick_at: int
     _fields_ = [  # noqa: RUF012  # as for every ctypes.Structure; the rule knows only direct subclasses
         ("resume", ctypes.c_uint64),
         ("hit", ctypes.c_uint64),
@@ -178,6 +199,8 @@ class Probe(native.Counter):
         ("rcx", ctypes.c_uint64),
         ("r11", ctypes.c_uint64),
         ("ring", ctypes.c_uint64),
+        ("jumps", ctypes.c_uint64),
+        ("tick_at", ctypes.c_uint64),
     ]
 
 

@@ -36,8 +36,22 @@ def test_the_offsets_are_those_of_the_layout() -> None:
     assert [getattr(native.Counter, f).offset for f in ("left", "stop", "count", "last", "registers", "flags")] == [
         0, 8, 16, 24, 32, 40,
     ]  # fmt: skip
-    fields = ("resume", "hit", "filter", "mode", "low", "length", "stack", "end", "rcx", "r11", "ring")
-    assert [getattr(probes.Probe, f).offset for f in fields] == list(range(80, 168, 8))
+    fields = (
+        "resume",
+        "hit",
+        "filter",
+        "mode",
+        "low",
+        "length",
+        "stack",
+        "end",
+        "rcx",
+        "r11",
+        "ring",
+        "jumps",
+        "tick_at",
+    )
+    assert [getattr(probes.Probe, f).offset for f in fields] == list(range(80, 184, 8))
     fields = ("registers", "read", "enter", "odd", "mode", "ram", "size", "cr3_at")
     assert [getattr(native.SyscallFrame, f).offset for f in fields] == list(range(0, 64, 8))
 

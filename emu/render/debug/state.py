@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, Point, Watchpoint
+from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, FrameWatch, Point, Watchpoint
 from emu.debug.state import CodeLine, Frame, Registers, StackWord, TaskInfo
 from emu.render import bits
 from emu.render.debug.stops import call_text, point_name
@@ -130,6 +130,8 @@ def _what(point: Point) -> str:
         return f"watch {point.kind} of {space} {point.address:#x}, {point.length} bytes"
     if isinstance(point, EntryWatch):
         return f"watch the translation of {point.address:#x}"
+    if isinstance(point, FrameWatch):
+        return f"watch the references of frame {point.pfn:#x}"
     if isinstance(point, Catchpoint):
         only = f" {', '.join(map(str, sorted(map(str, point.only))))}" if point.only else ""
         return f"catch {point.text or point.kind.__name__}{only}" + (" before the kernel" if point.before else "")

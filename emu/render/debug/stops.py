@@ -48,8 +48,8 @@ def point_name(point: Point | None) -> str:
     """`breakpoint 1`, `watchpoint 2`; nothing for a step."""
     if point is None:
         return ""
-    kind = {"EntryWatch": "watchpoint"}.get(type(point).__name__, type(point).__name__.lower())
-    return f"{kind} {point.number}"
+    name = type(point).__name__
+    return f"{'watchpoint' if name.endswith('Watch') else name.lower()} {point.number}"
 
 
 def _who(stop: Stop) -> str:
@@ -92,6 +92,12 @@ def _(stop: st.EntryChanged, symbols: Symbols) -> list[str]:
     who = "the kernel" if stop.kernel else "the CPU"
     head = f"{point_name(stop.point)}: {who} changed the translation of {stop.point.address:#x}"
     return [head, *(f"  {line}" for line in changed_entries(stop.old, stop.new)), _at(stop, symbols)]
+
+
+@_lines.register
+def _(stop: st.FrameChanged, symbols: Symbols) -> list[str]:
+    head = f"{point_name(stop.point)}: frame {stop.point.pfn:#x} had {stop.old} references, and has {stop.new}"
+    return [head, _at(stop, symbols)]
 
 
 @_lines.register

@@ -1,0 +1,179 @@
+"""Time travel: snapshots at intervals, and replay from the latest one before the moment that is wanted.
+
+A system runs the same way again from a snapshot (Tape gives it the same input), so any moment between two snapshots is
+reached by running there. Going back to the last moment at which something held is running forward through ever larger
+windows before the present, keeping the last hit. Changing the system by hand at some moment begins another future: what
+was known of the old one is forgotten, and the changed state becomes a root that replays jump to instead of through.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from emu.debug.events import Time
+from emu.debug.store import Shelf, Snapshot, Store
+from emu.debug.tape import Tape
+from mini_kernel.fs.vfs import Vfs
+
+if TYPE_CHECKING:
+    from emu.debug.runner import Runner
+    from emu.debug.stops import Stop
+
+#: Instructions between two snapshots at first; later as many as cost OVERHEAD times as long to run as to snapshot.
+FIRST_INTERVAL: Final = 200_000
+MAX_INTERVAL: Final = 50_000_000
+OVERHEAD: Final = 10.0
+_WINDOW: Final = 2_000  # instructions looked at first when going back, and how much farther each time
+_WIDER: Final = 10
+
+
+def put_on_tape(vfs: Vfs) -> tuple[Tape, ...]:
+    """Put a tape in front of each standard stream."""
+    tapes = tuple(Tape(inode.stream) for inode in vfs.stdio)
+    for inode, tape in zip(vfs.stdio, tapes, strict=True):
+        inode.stream = tape
+    return tapes
+
+
+class History:
+    """What is known of the past of one debugger's system.
+
+    frontier    the latest moment reached so far; beyond it nothing is known
+    """
+
+    def __init__(self, d: "Runner") -> None:
+        self._d = d
+        self.tapes = put_on_tape(d.kernel.vfs)
+        self._store = Store(d.system, d.machine, self.tapes)
+        self.shelf = Shelf()
+        self.frontier = d.now
+        self.interval = FIRST_INTERVAL
+        self._changed = True  # by hand, since the last snapshot
+        self._ran: tuple[int, float] | None = None  # (instructions, host seconds) when it last started
+        self._speed = 0.0  # instructions a second
+
+    # -- snapshots ----------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Before anything runs: what was changed by hand becomes a root."""
+        if self._changed:
+            self._changed = False
+            self._take(root=True)
+
+    def change(self) -> None:
+        """Something is about to be changed by hand: another future begins here."""
+        d = self._d
+        self.shelf.cut(d.now)
+        d.log.cut(d.now)
+        for tape in self.tapes:
+            tape.branch()
+        self.frontier = d.now
+        self._changed = True
+
+    def _take(self, root: bool = False) -> None:
+        d = self._d
+        began = time.perf_counter()
+        self.shelf.add(self._store.take(d.now, root, d.tap.preempts, d.tap.last_entry, self.shelf.last))
+        cost = time.perf_counter() - began
+        if self._speed:
+            wanted = int(cost * OVERHEAD * self._speed)
+            self.interval = min(max(wanted, FIRST_INTERVAL), MAX_INTERVAL)
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        d = self._d
+        self._store.restore(snapshot)
+        d.tap.entries = snapshot.time.entries
+        d.tap.preempts = snapshot.preempts
+        d.tap.forget(snapshot.last_entry)
+
+    # -- running forward ----------------------------------------------------------------------------
+
+    def started(self) -> None:
+        """The machine is about to run."""
+        self._ran = self._d.machine.instructions(), time.perf_counter()
+
+    def stopped(self) -> None:
+        """The machine has stopped."""
+        if self._ran is not None:
+            instructions, seconds = self._d.machine.instructions() - self._ran[0], time.perf_counter() - self._ran[1]
+            self._ran = None
+            if instructions > 10_000:
+                self._speed = instructions / seconds
+        self.frontier = max(self.frontier, self._d.now)
+
+    def budget(self) -> int:
+        """Instructions until the history wants to be asked again."""
+        now = self._d.machine.instructions()
+        barrier = self._barrier()
+        if barrier is not None:
+            return max(0, barrier.time.instructions - now)
+        last = self.shelf.last
+        due = max(now, self.frontier.instructions, last.time.instructions if last else 0) + self.interval
+        if last is not None and self.frontier.instructions - last.time.instructions < self.interval:
+            due = last.time.instructions + self.interval
+        return max(1, due - now)
+
+    def _barrier(self) -> Snapshot | None:
+        """The root that comes next: running into its moment means going on from it."""
+        now = self._d.now
+        return next((s for s in self.shelf.all[1:] if s.root and s.time > now), None)
+
+    def reached(self) -> bool:
+        """`budget` may be used up: take a snapshot if one is due, or go on from the next root. True: it did that."""
+        now = self._d.now
+        barrier = self._barrier()
+        if barrier is not None:
+            if now.instructions >= barrier.time.instructions:
+                self._restore(barrier)
+                return True
+            return False
+        last = self.shelf.last
+        if now >= self.frontier and (last is None or now.instructions >= last.time.instructions + self.interval):
+            self._take()
+        return False
+
+    # -- going to a moment --------------------------------------------------------------------------
+
+    @property
+    def beginning(self) -> Time:
+        """The earliest moment that can be gone to."""
+        return self.shelf.all[0].time if self.shelf.all else self._d.now
+
+    def go(self, when: Time) -> None:
+        """To a moment between the beginning and the frontier. Precondition: `settle`."""
+        snapshot = self.shelf.latest(lambda t: t <= when)
+        assert snapshot is not None
+        if not snapshot.time <= self._d.now <= when or self._crosses_root(self._d.now, when):
+            self._restore(snapshot)
+        self._d.run_quietly(when)
+
+    def _crosses_root(self, now: Time, when: Time) -> bool:
+        return any(s.root and now < s.time <= when for s in self.shelf.all[1:])
+
+    def canonical(self, instructions: int) -> None:
+        """To before the instruction after so many, and before any fault or tick that comes with it."""
+        self._restore(self.shelf.latest(lambda t: t.instructions < instructions) or self.shelf.all[0])
+        self._d.run_quietly(Time(instructions, 0))
+
+    def last_before(self, when: Time, collect: Callable[[Time, bool], "Stop | None"]) -> "Stop | None":
+        """What `collect` finds last before a moment, None if nothing. The system is somewhere else afterwards.
+
+        `collect(until, inclusive)` runs from where the system is to `until`, and returns the last hit.
+        """
+        upper, inclusive, width = when, False, _WINDOW
+        while True:
+            snapshot = self.shelf.latest(lambda t, upper=upper: t < upper)
+            if snapshot is None:
+                return None
+            self._restore(snapshot)
+            start = max(snapshot.time.instructions, upper.instructions - width)
+            if start > snapshot.time.instructions:
+                self._d.run_quietly(Time(start, 0))
+            lower = self._d.now
+            if lower >= upper:
+                self._restore(snapshot)
+                lower = snapshot.time
+            found = collect(upper, inclusive)
+            if found is not None:
+                return found
+            upper, inclusive, width = lower, True, width * _WIDER

@@ -1,0 +1,130 @@
+"""Going back and forth: every moment is the same whichever way one comes to it, and nothing is changed by looking."""
+
+from random import Random
+
+import pytest
+from debug_lab import debugged, ending, example, fingerprint, random_forks, run_to_end, stripped
+
+from emu.debug import AtBeginning, Breakpoint, Catchpoint, EntryWatch, Stepped, Watchpoint
+from emu.debug.events import FrameCopied, TableBroken
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_moment_is_the_same_from_both_sides(seed: int) -> None:
+    """Random forking programs, preempted every few instructions: n steps on and k back are n - k steps on."""
+    random = Random(seed)
+    program = stripped(random_forks(random))
+    with debugged(program, quantum=random.choice((7, 23, 100))) as d:
+        d.history.interval = 50
+        moments = [fingerprint(d)]
+        while d.current is not None:
+            d.cont(limit=d.now.instructions + random.randrange(1, 40))
+            moments.append(fingerprint(d))
+        d.kernel.check()
+        end = ending(d)
+        for _ in range(25):
+            wanted = random.choice(moments)
+            d.go(wanted[0])
+            assert fingerprint(d) == wanted
+            d.kernel.check()
+        d.go(moments[0][0])
+        run_to_end(d)
+        assert ending(d) == end and fingerprint(d) == moments[-1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_steps_back_undo_steps(seed: int) -> None:
+    """Single steps of one task, k forward and k back, come to the same state, with other tasks running in between."""
+    random = Random(100 + seed)
+    with debugged(stripped(random_forks(random)), quantum=11) as d:
+        d.step(random.randrange(1, 60))
+        tid = d.current.tid if d.current else 0
+        before = [fingerprint(d)]
+        for _ in range(30):
+            stop = d.step()
+            if not isinstance(stop, Stepped) or stop.tid != tid:
+                break
+            before.append(fingerprint(d))
+        for state in reversed(before[:-1]):
+            d.back()
+            assert fingerprint(d) == state
+
+
+@pytest.mark.parametrize("name", ["fork_cow.asm", "odf_first_write.asm", "signal_repair.asm", "sfork_ping_pong.asm"])
+def test_looking_changes_nothing(name: str) -> None:
+    """Points of every kind everywhere, and going back after each stop: the same end, the same costs."""
+    program = example(name)
+    with debugged(program) as plain:
+        plain.fatal = False
+        run_to_end(plain)
+        expected = ending(plain)
+    with debugged(program) as d:
+        d.fatal = False
+        for address in list(d.symbols().addresses().values())[:6]:
+            d.add(Breakpoint(address=address))
+            d.add(Watchpoint(address=address, kind="access"))
+            d.add(EntryWatch(address=address))
+        d.add(Catchpoint(kind=FrameCopied))
+        stops = 0
+        while d.current is not None and stops < 150:
+            stops += 1
+            forward = d.cont()
+            here = fingerprint(d)
+            d.back()
+            d.go(forward.time)
+            assert fingerprint(d) == here
+        for point in d.points:
+            d.points.remove(point.number)
+        run_to_end(d)
+        assert ending(d) == expected
+        d.kernel.check()
+
+
+def test_breakpoints_are_met_in_the_same_places_backwards() -> None:
+    """Running back from the end meets every stop of the way there, in reverse, then the beginning."""
+    with debugged(example("fork_cow.asm")) as d:
+        d.break_at("print")
+        d.add(Watchpoint(address=d.locate("cell"), length=1))
+        there = run_to_end(d)
+        back = [d.back_cont() for _ in there]
+        assert [(type(s), s.time, s.rip) for s in reversed(back[:-1])] == [(type(s), s.time, s.rip) for s in there[:-1]]
+        assert isinstance(back[-1], AtBeginning)
+        assert [(s.time, s.rip) for s in run_to_end(d)] == [(s.time, s.rip) for s in there]
+
+
+def test_output_is_written_once() -> None:
+    """Going back over a write and on again does not write again."""
+    with debugged(example("hello.asm")) as d:
+        run_to_end(d)
+        d.back(4)
+        run_to_end(d)
+        assert d.system.stdout == b"Hello, world!\n"
+
+
+def test_input_is_given_again() -> None:
+    """A program that has read its input reads the same when it is taken back before that."""
+    with debugged(example("echo.asm"), stdin=b"once\n") as d:
+        run_to_end(d)
+        expected = d.system.stdout
+        d.go(0)
+        run_to_end(d)
+        assert d.system.stdout == expected and b"once" in expected
+
+
+def test_who_broke_the_table() -> None:
+    """The last change of a translation is found from afterwards, and the system stays where it is."""
+    with debugged(example("odf_first_write.asm"), fork="odf") as d:
+        broken = d.step_event(TableBroken)
+        run_to_end(d)
+        d.back()
+        here = fingerprint(d)
+        d.go(broken.time)
+        tgid = broken.tgid
+        address = 1 << 40
+        d.step(3)
+        found = d.last(EntryWatch(address=address, tgid=tgid))
+        assert found is not None and found.time == broken.time
+        wrote = d.last(Watchpoint(address=address, length=1, tgid=tgid))
+        assert wrote is not None and wrote.time.instructions == broken.time.instructions + 1
+        d.go(here[0])
+        assert fingerprint(d) == here
