@@ -171,8 +171,3 @@ REPORTS: Final[dict[bytes, tuple[bytes, ...]]] = {
     b"net": (b"dev", b"tcp", b"tcp6", b"udp", b"udp6", b"unix"),
     b"sysvipc": (b"shm",),
 }
-
-
-def report(group: bytes, name: bytes, system: System) -> bytes:
-    """/proc/net/NAME and /proc/sysvipc/NAME."""
-    return system.report(group, name)

@@ -143,6 +143,19 @@ class SystemText(ProcFile):
         return self.make(self.system)
 
 
+class ReportText(ProcFile):
+    """A file whose content the kernel object makes: what it is about is above this package."""
+
+    def __init__(self, sb: SuperBlock, system: System, group: bytes, name: bytes) -> None:
+        super().__init__(sb, 0o444)
+        self.system = system
+        self.group = group
+        self.name = name
+
+    def text(self) -> bytes:
+        return self.system.report(self.group, self.name)
+
+
 class SubjectFile(ProcFile):
     """A file about a process or a thread, owned by whom that runs as."""
 

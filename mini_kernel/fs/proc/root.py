@@ -1,11 +1,10 @@
 """The tree of /proc."""
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mini_kernel.fs.inode import Directory, Inode, SuperBlock, Symlink
-from mini_kernel.fs.proc.facts import FACTS, REPORTS, SETTINGS, report
-from mini_kernel.fs.proc.node import ProcDirectory, ProcLink, SystemText
+from mini_kernel.fs.proc.facts import FACTS, REPORTS, SETTINGS
+from mini_kernel.fs.proc.node import ProcDirectory, ProcLink, ReportText, SystemText
 from mini_kernel.fs.proc.pid import PidDirectory, parse_id
 from mini_kernel.fs.proc.views import Subject, System
 
@@ -63,7 +62,7 @@ def build(sb: SuperBlock, system: System) -> Directory:
         directory = ProcDirectory(sb, 0o555)
         proc.add(group, directory)
         for name in names:
-            directory.add(name, SystemText(sb, system, partial(report, group, name)))
+            directory.add(name, ReportText(sb, system, group, name))
     settings = ProcDirectory(sb, 0o555)
     proc.add(b"sys", settings)
     for group, files in SETTINGS.items():
