@@ -133,6 +133,8 @@ class System:
     def run(self) -> Outcome:
         """Run until everything has exited or a limit is spent. Raises KernelBug, MachineError (our mistakes)."""
         if self.kernel.sched.current is None:
+            self.kernel.traps.dispatch()  # everybody waited when an earlier run was interrupted
+        if self.kernel.sched.current is None:
             return self._outcome("stopped")  # it came to its end in an earlier run
         if self.options.timeout is None:
             return self._outcome(self._run())

@@ -47,6 +47,17 @@ def is_source(path_or_dash: str) -> bool:
     return path_or_dash == "-" or path_or_dash.endswith(SOURCE_SUFFIXES)
 
 
+def locate(name: str) -> str:
+    """The file that a command line means: one of that name, else as in a shell the first on PATH, else `name`."""
+    if "/" in name or is_source(name) or os.path.exists(name):
+        return name
+    for directory in os.get_exec_path():
+        path = os.path.join(directory, name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return name
+
+
 def load_program(
     path_or_dash: str,
     *,
@@ -57,10 +68,12 @@ def load_program(
 ) -> Program:
     """Reads, and where it is source assembles, a program.
 
-    A file called *.nasm is read as NASM source. `worker` is an Assembler already started (it stays open); without one,
-    one is made and closed when needed. `warn` is given the warnings of the assembler, a line each. Raises
-    ProgramError for what cannot be read or run, AsmError for what does not assemble.
+    A name that is no file here is looked for on PATH. A file called *.nasm is read as NASM source. `worker` is an
+    Assembler already started (it stays open); without one, one is made and closed when needed. `warn` is given the
+    warnings of the assembler, a line each. Raises ProgramError for what cannot be read or run, AsmError for what does
+    not assemble.
     """
+    path_or_dash = locate(path_or_dash)
     data = sys.stdin.buffer.read() if path_or_dash == "-" else _read(path_or_dash)
     name = "<stdin>" if path_or_dash == "-" else os.path.basename(path_or_dash)
     path = "" if path_or_dash == "-" else os.path.abspath(path_or_dash)
@@ -105,6 +118,9 @@ def _read(path: str) -> bytes:
             raise ProgramError(f"is larger than {MAX_SIZE >> 20} MiB", file=path)
         with open(path, "rb") as file:
             return file.read()
+    except FileNotFoundError as error:
+        where = "" if "/" in path or is_source(path) else " here, nor such a program on PATH"
+        raise ProgramError(f"cannot be read: {error.strerror}{where}", file=path) from error
     except OSError as error:
         raise ProgramError(f"cannot be read: {error.strerror}", file=path) from error
     except ValueError as error:  # a NUL byte in the name

@@ -10,6 +10,7 @@ from mini_kernel import exec as loader
 from mini_kernel import process as life
 from mini_kernel import snapshot, syscalls
 from mini_kernel.clock import Clock
+from mini_kernel.console import Console
 from mini_kernel.errors import SysError
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.inode import RegularFile
@@ -108,7 +109,7 @@ class Kernel:
         process = Process(tid, None, tid, tid)
         process.odf = ODF_ACTIVE if self.config.fork == "odf" else ODF_OFF
         files = FdTable()
-        self.vfs.attach_stdio(files, *streams)
+        self.vfs.attach_stdio(files, *streams, Console(self))
         task = Task(tid, process, None, files, self.vfs.context(cwd), self.sched.run_queue)
         loaded = self._load(task, path, argv, envp)
         self.tasks[tid] = task

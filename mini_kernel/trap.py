@@ -262,10 +262,9 @@ class Traps:
         while True:
             task = sched.pick()
             if task is None:
-                if not self._idle():
-                    k.finish()
-                    return
-                continue
+                if self._idle():
+                    continue
+                return
             sched.switch_to(task)
             if task.call is not None and not signal.is_killed(task) and not self._retry(task):
                 continue
@@ -277,19 +276,33 @@ class Traps:
             return
 
     def _idle(self) -> bool:
-        """Nobody can run: jump to the next deadline. False if there is none."""
-        timers = self.k.sched.timers
-        deadline = timers.next_deadline()
-        if deadline is None:
+        """Nobody can run: go to the next deadline. False: leave user mode, for nothing will happen.
+
+        Time is skipped, but where keys may be pressed it passes, in the world's time.
+        """
+        k = self.k
+        deadline = k.sched.timers.next_deadline()
+        terminal = k.vfs.terminal
+        if terminal is not None and terminal.live() and k.exit_status is None:
+            try:
+                terminal.idle(deadline)
+            except SysError:  # interrupted: the machine stops, and dispatch is called again if it goes on
+                return False
+        elif deadline is None:
+            k.finish()
             return False
-        self.k.clock.advance_to(deadline)
-        timers.fire()
+        else:
+            k.clock.advance_to(deadline)
+        k.sched.timers.fire()
         return True
 
     def tick(self) -> None:
         """The time slice is over: the next in the queue runs."""
         k = self.k
         k.sched.timers.fire()
+        terminal = k.vfs.terminal
+        if terminal is not None:
+            terminal.pump()
         if k.plan.schedule is not None:
             k.cpu.slice_left = k.plan.schedule.slice()
         give_up_cpu(k)

@@ -5,6 +5,7 @@ from typing import Any
 
 from fakes import FakeCpu, FakeRam
 
+from mini_kernel.console import Console
 from mini_kernel.errors import SysError
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.file import File
@@ -38,7 +39,7 @@ class System:
         self.kernel = Kernel(FakeRam(mib << 20), FakeCpu(), 1)
         self.out = BytesStream(stdin, tty)
         self.task = self.new_task()
-        self.kernel.vfs.attach_stdio(self.task.files, self.out, self.out, self.out)
+        self.kernel.vfs.attach_stdio(self.task.files, self.out, self.out, self.out, Console(self.kernel))
         self.last_block: Block | None = None
 
     def new_task(self) -> Task:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from emu.cli.arguments import assembler_of, program_of
 from emu.cli.files import readable, warn, writable
+from emu.cli.terminal import TerminalGuard
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -37,12 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
         interrupter = _Interrupter()
         cleanup.enter_context(interrupter)
         program = _load(prog, assembler, syntax, cleanup)
-        system = cleanup.enter_context(_boot(arguments, program, args, cleanup))
+        guard = TerminalGuard()
+        system = cleanup.enter_context(_boot(arguments, program, args, cleanup, guard))
         strace = outputs.attach(system)
         interrupter.system = system
         gc.enable()
         try:
-            outcome = system.run()
+            with guard:
+                outcome = system.run()
         finally:
             if strace is not None:
                 strace.close()
@@ -64,7 +67,11 @@ def _load(prog: str, assembler: Any, syntax: Any, cleanup: contextlib.ExitStack)
 
 
 def _boot(
-    arguments: argparse.Namespace, program: "Program", args: list[str], cleanup: contextlib.ExitStack
+    arguments: argparse.Namespace,
+    program: "Program",
+    args: list[str],
+    cleanup: contextlib.ExitStack,
+    guard: TerminalGuard,
 ) -> "System":
     from emu.boot import DEFAULT_ENVIRONMENT, DEFAULT_MEMORY, Options, System
     from mini_kernel.fs.stream import FdStream
@@ -84,7 +91,9 @@ def _boot(
         timeout=arguments.timeout,
         environment={**DEFAULT_ENVIRONMENT, **dict(arguments.env)},
     )
-    return System(program, args, options, (FdStream(stdin), FdStream(1), FdStream(2)))
+    streams = FdStream(stdin), FdStream(1), FdStream(2)
+    guard.streams = streams
+    return System(program, args, options, streams)
 
 
 class _Interrupter:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Final
 from mini_kernel.errors import SysError
 from mini_kernel.fs.file import File, SeekableFile, Views
 from mini_kernel.fs.inode import Inode, SuperBlock
-from mini_kernel.fs.tty import TerminalFile
 from mini_kernel.uapi.errno import ENOSPC, ENXIO
 from mini_kernel.uapi.fcntl import S_IFCHR
 from mini_kernel.uapi.structs import makedev
@@ -106,6 +105,4 @@ class CharDevice(Inode):
         terminal = self.sb.primary.terminal
         if self.device[0] != 5 or terminal is None:
             raise SysError(ENXIO)
-        source = terminal.input or terminal.output
-        assert source is not None
-        return TerminalFile(terminal, source, flags, path)
+        return terminal.open_controlling(flags, path)

@@ -65,6 +65,11 @@ class User(Protocol):
         ...
 
     @property
+    def tgid(self) -> int:
+        """Process id."""
+        ...
+
+    @property
     def pgid(self) -> int:
         """Process group."""
         ...

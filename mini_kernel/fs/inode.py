@@ -41,7 +41,7 @@ from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE
 
 if TYPE_CHECKING:
     from mini_kernel.fs.path import Caller
-    from mini_kernel.fs.tty import Terminal
+    from mini_kernel.fs.tty import TerminalInode
 
 SECTOR_SHIFT: Final = 9  # st_blocks counts 512 bytes
 _NO_WRITING: Final = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
@@ -67,7 +67,7 @@ class SuperBlock:
         self.random = random
         self.device = 1
         self.primary = self
-        self.terminal: Terminal | None = None  # what /dev/tty is
+        self.terminal: TerminalInode | None = None  # what /dev/tty is
         self.watches = 0  # of inotify(7), on all file systems: counted with the primary
         self.moves = 0  # renames that were told of, there too: the cookies
         self.next_ino = 1

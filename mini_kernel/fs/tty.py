@@ -1,174 +1,452 @@
-"""The standard streams as files: a terminal if the host's stream is one, else the end of a pipe.
+"""The terminal: /dev/pts/0, /dev/tty, and the standard streams that are one at the host.
 
-Line editing and echo stay with the host's terminal; what the guest sets with tcsetattr(3) is stored and read back.
+Until a program reads from it or changes it, the host's terminal is left as it is: what is typed there, Ctrl-C
+included, is the host's business. The first such call takes it over: from then on keys come as they are pressed, and
+lines, echo, erasing and signals are made here (ldisc.py). What is shown is processed by the host as the guest's
+output flags say. Keys are taken in whenever the guest looks for them, at every clock tick and when nobody can run.
 """
 
 import struct
-from typing import TYPE_CHECKING, Final
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.file import READABLE, WRITABLE, File, User, Views
 from mini_kernel.fs.inode import Inode, SuperBlock
+from mini_kernel.fs.ldisc import LineDiscipline
 from mini_kernel.fs.stream import HostStream
 from mini_kernel.mm import uaccess
-from mini_kernel.uapi.errno import EAGAIN, EINVAL, ENOTTY
-from mini_kernel.uapi.fcntl import O_NONBLOCK, S_IFCHR, S_IFIFO
+from mini_kernel.uapi.errno import EAGAIN, EINVAL, EIO, ENOTTY, ENXIO, EPERM, ESRCH
+from mini_kernel.uapi.fcntl import O_NONBLOCK, S_IFCHR
 from mini_kernel.uapi.ioctls import (
-    CREAD,
-    CS8,
-    ECHO,
-    ECHOCTL,
-    ECHOE,
-    ECHOK,
-    ECHOKE,
     FIONREAD,
-    ICANON,
-    ICRNL,
-    IEXTEN,
-    ISIG,
-    IXON,
-    ONLCR,
-    OPOST,
     TCFLSH,
     TCGETS,
+    TCGETS2,
+    TCIFLUSH,
+    TCIOFLUSH,
+    TCION,
+    TCOFLUSH,
+    TCOOFF,
+    TCOON,
     TCSBRK,
+    TCSBRKP,
     TCSETS,
+    TCSETS2,
     TCSETSF,
+    TCSETSF2,
     TCSETSW,
+    TCSETSW2,
     TCXONC,
+    TIOCEXCL,
+    TIOCGETD,
     TIOCGPGRP,
     TIOCGSID,
     TIOCGWINSZ,
     TIOCNOTTY,
+    TIOCNXCL,
+    TIOCOUTQ,
     TIOCSCTTY,
     TIOCSPGRP,
     TIOCSWINSZ,
 )
+from mini_kernel.uapi.poll import POLLHUP
+from mini_kernel.uapi.signal import SIGCONT, SIGHUP, SIGTTIN, SIGTTOU, SIGWINCH
 from mini_kernel.uapi.structs import makedev
+from mini_kernel.wait import Block, WaitQueue
 
 if TYPE_CHECKING:
     from mini_kernel.fs.path import Caller
 
 TERMIOS_SIZE: Final = 36  # the kernel's struct termios, NCCS = 19
-_B38400: Final = 0xF
-#: INIT_C_CC of Linux: ^C ^\ DEL ^U ^D 0 1 0 ^Q ^S ^Z 0 ^R ^O ^W ^V 0
-_CONTROL: Final = bytes((3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0))
-_SANE: Final = (
-    struct.pack(
-        "<IIIIB", ICRNL | IXON, OPOST | ONLCR, _B38400 | CS8 | CREAD,
-        ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN, 0,
-    )
-    + _CONTROL
-)  # fmt: skip
-_READ_SIZE: Final = 65536
+_SPEEDS: Final = struct.pack("<II", 38400, 38400)  # what struct termios2 has behind it
+_SETTERS: Final = {TCSETS: 36, TCSETSW: 36, TCSETSF: 36, TCSETS2: 44, TCSETSW2: 44, TCSETSF2: 44}  # bytes read
+_FLUSHING: Final = (TCSETSF, TCSETSF2)
+_NO_EFFECT: Final = frozenset((TCSBRK, TCSBRKP, TIOCEXCL, TIOCNXCL))
+_READ_SIZE: Final = 4096
+_MAX_AHEAD: Final = 65536  # bytes typed and not read; more stay with the host
+
+
+class Typist(Protocol):
+    """The task that makes the call."""
+
+    restart: dict[str, Any]
+
+    @property
+    def pgid(self) -> int:
+        """Its process group."""
+        ...
+
+    @property
+    def sid(self) -> int:
+        """Its session."""
+        ...
+
+
+class JobControl(Protocol):
+    """What a terminal asks of the kernel: about processes, and the time."""
+
+    def caller(self) -> Typist | None:
+        """The task whose system call this is."""
+        ...
+
+    def shrugs_off(self, signo: int) -> bool:
+        """True if the caller blocks or ignores a signal."""
+        ...
+
+    def session_of(self, pgid: int) -> int | None:
+        """The session of a process group, None if there is no such group."""
+        ...
+
+    def is_orphaned(self, pgid: int) -> bool:
+        """True if nobody would continue the group once it is stopped."""
+        ...
+
+    def signal_group(self, pgid: int, signo: int) -> None:
+        """Send a signal to every process of a group, as the kernel."""
+        ...
+
+    def now_ns(self) -> int:
+        """CLOCK_MONOTONIC."""
+        ...
+
+    def pass_time(self, ns: int) -> None:
+        """So much time went by while nobody could run."""
+        ...
 
 
 class Terminal:
-    """State of the controlling terminal, shared by the streams that are one."""
+    """The one terminal of a system: settings, keys, window, and whose it is."""
 
-    def __init__(self, rows: int, columns: int) -> None:
-        self.termios = _SANE
-        self.window = struct.pack("<HHHH", rows, columns, 0, 0)
-        self.pgrp = 0  # foreground process group; 0: that of whoever asks
-        self.input: StreamInode | None = None
-        self.output: StreamInode | None = None
+    def __init__(self, source: HostStream, screen: HostStream, jobs: JobControl) -> None:
+        self.source = source  # keys come from here
+        self.screen = screen  # output and echo go there
+        self.jobs = jobs
+        self.discipline = LineDiscipline()
+        self.taken = False  # from the host
+        self.ended = False  # no more keys will come
+        self.session: int = 1  # which it controls; 0: none
+        self.pgrp: int = 1  # foreground process group
+        self.host_window = self.screen.window()
+        self.window = _pack_window(self.host_window)
+        self.last_key_ns = 0
+        self.read_queue = WaitQueue()
+        self.write_queue = WaitQueue()
+
+    # -- keys ---------------------------------------------------------------------------------------
+
+    def take(self) -> None:
+        """From now on the keys are ours."""
+        if not self.taken:
+            self.taken = True
+            self.source.take_over(self.discipline.output)
+
+    def pump(self) -> None:
+        """Take in what was typed since, and what became of the window."""
+        if not self.taken:
+            return
+        self._look_at_window()
+        while not self.ended and self.discipline.available() < _MAX_AHEAD and self.source.ready():
+            self._receive()
+
+    def _receive(self) -> None:
+        discipline = self.discipline
+        try:
+            data = self.source.read(_READ_SIZE)
+        except SysError as error:
+            if error.errno != EIO:
+                raise
+            data = b""
+            self._hang_up()
+        if data:
+            self.last_key_ns = self.jobs.now_ns()
+            discipline.receive(data)
+        else:
+            self.ended = True
+            discipline.end()
+        self._settle()
+        self.read_queue.wake(READABLE)
+
+    def _settle(self) -> None:
+        """Show the echo, send the signals, let writers go on."""
+        discipline = self.discipline
+        if discipline.echo:
+            self.screen.write(bytes(discipline.echo))
+            discipline.echo.clear()
+        for signo in discipline.signals:
+            self.jobs.signal_group(self.pgrp, signo)
+        discipline.signals.clear()
+        if not discipline.stopped:
+            self.write_queue.wake(WRITABLE)
+
+    def _hang_up(self) -> None:
+        """The other end is gone: whoever is in the foreground, and the session's leader, should end."""
+        for pgid in {self.pgrp, self.session}:
+            self.jobs.signal_group(pgid, SIGHUP)
+            self.jobs.signal_group(pgid, SIGCONT)
+
+    def _look_at_window(self) -> None:
+        window = self.screen.window()
+        if window != self.host_window:
+            self.host_window = window
+            self._resize(_pack_window(window))
+
+    def _resize(self, window: bytes) -> None:
+        if window != self.window:
+            self.window = window
+            self.jobs.signal_group(self.pgrp, SIGWINCH)
+
+    def live(self) -> bool:
+        """True if somebody may still type: then time is what it is outside, and waits for keys are waits."""
+        return self.taken and not self.ended
+
+    def idle(self, deadline_ns: int | None) -> None:
+        """Nobody can run before a key is pressed or `deadline_ns` has come: wait. Raises SysError(EINTR)."""
+        now = self.jobs.now_ns()
+        timeout = None if deadline_ns is None else max(0, deadline_ns - now)
+        began = perf_counter_ns()
+        self.source.wait(timeout)
+        passed = perf_counter_ns() - began
+        self.jobs.pass_time(passed if timeout is None else min(passed, timeout))
+        self.pump()
+
+    # -- job control --------------------------------------------------------------------------------
+
+    def _check_foreground(self, signo: int) -> None:
+        """A process in the background stops here (Linux __tty_check_change). Raises Block, SysError(EIO)."""
+        jobs = self.jobs
+        caller = jobs.caller()
+        if caller is None or caller.sid != self.session or caller.pgid == self.pgrp:
+            return
+        if jobs.shrugs_off(signo):
+            if signo == SIGTTIN:
+                raise SysError(EIO)
+            return
+        if jobs.is_orphaned(caller.pgid):
+            raise SysError(EIO)
+        jobs.signal_group(caller.pgid, signo)
+        raise Block(self.read_queue)  # the signal keeps it from waiting
+
+    def controls(self, sid: int) -> bool:
+        """True if it is the controlling terminal of a session."""
+        return sid == self.session
+
+    # -- data ---------------------------------------------------------------------------------------
+
+    def may_read(self, n: int, nonblocking: bool) -> int:
+        """How much of `n` bytes can be read now. Raises Block, SysError EAGAIN, EIO."""
+        self.take()
+        self.pump()
+        self._check_foreground(SIGTTIN)
+        discipline = self.discipline
+        if discipline.canonical:
+            deadline = None
+            if discipline.segments:
+                if not discipline.segments[0]:
+                    del discipline.segments[0]  # end of file, once
+                    return 0
+                return min(n, len(discipline.segments[0]))
+        else:
+            count, deadline = self._raw_count(n)
+            if count is not None:
+                return count
+        if self.ended:
+            return 0
+        if nonblocking:
+            raise SysError(EAGAIN)
+        raise Block(self.read_queue, deadline_ns=deadline)
+
+    def _raw_count(self, n: int) -> tuple[int | None, int | None]:
+        """(bytes to read now or None to wait, until when), by VMIN and VTIME (termios(3))."""
+        count = min(n, self.discipline.available())
+        minimum, pause = self.discipline.times()
+        if count and count >= min(minimum, n):
+            return count, None
+        if not pause:
+            return (None if minimum else count), None
+        if minimum and not count:
+            return None, None
+        if minimum:
+            deadline = self.last_key_ns + pause  # between keys
+        else:
+            caller = self.jobs.caller()
+            deadline = self.jobs.now_ns() + pause
+            if caller is not None:
+                deadline = caller.restart.setdefault("tty", deadline)
+        return (count, None) if self.jobs.now_ns() >= deadline else (None, deadline)
+
+    def may_write(self, n: int, nonblocking: bool) -> int:
+        """How much of `n` bytes can be written now: all, unless ^S or the background forbid it."""
+        if self.discipline.to_stop:
+            self._check_foreground(SIGTTOU)
+        if not self.discipline.stopped:
+            return n
+        if nonblocking:
+            raise SysError(EAGAIN)
+        raise Block(self.write_queue)
+
+    def write(self, data: bytes) -> None:
+        """Show it."""
+        self.screen.write(data)
+        if self.taken:
+            self.discipline.wrote(data)
+
+    def poll(self) -> int:
+        """POLL* bits that hold now. Whoever asks wants to know about keys."""
+        self.take()
+        self.pump()
+        bits = 0 if self.discipline.stopped else WRITABLE
+        if self.discipline.enough() or self.ended:
+            bits |= READABLE
+        return bits | POLLHUP if self.ended else bits
+
+    # -- ioctl_tty(2) -------------------------------------------------------------------------------
 
     def ioctl(self, user: User, request: int, argument: int) -> int:
-        """tty_ioctl(4). Raises SysError(ENOTTY) for other requests, (EFAULT)."""
+        """Raises SysError ENOTTY for other requests, EFAULT, and what the request itself does."""
         mm = user.mm
         if request == TCGETS:
-            uaccess.write(mm, argument, self.termios)
-        elif request in (TCSETS, TCSETSW, TCSETSF):
-            self.termios = uaccess.read(mm, argument, TERMIOS_SIZE)
+            uaccess.write(mm, argument, self.discipline.termios)
+        elif request == TCGETS2:
+            uaccess.write(mm, argument, self.discipline.termios + _SPEEDS)
+        elif request in _SETTERS:
+            self._configure(uaccess.read(mm, argument, _SETTERS[request])[:TERMIOS_SIZE], request in _FLUSHING)
         elif request == TIOCGWINSZ:
             uaccess.write(mm, argument, self.window)
         elif request == TIOCSWINSZ:
-            self.window = uaccess.read(mm, argument, 8)
-        elif request == TIOCGPGRP:
-            uaccess.write_u32(mm, argument, self.pgrp or user.pgid)
-        elif request == TIOCSPGRP:
-            self._set_pgrp(uaccess.read_u32(mm, argument))
-        elif request == TIOCGSID:
-            uaccess.write_u32(mm, argument, user.sid)
-        elif request not in (TIOCSCTTY, TIOCNOTTY, TCFLSH, TCXONC, TCSBRK):
-            raise SysError(ENOTTY)
+            self._resize(uaccess.read(mm, argument, 8))
+        elif request == TCFLSH:
+            self._flush(argument)
+        elif request == TCXONC:
+            self._flow(argument)
+        elif request == FIONREAD:
+            self.pump()
+            uaccess.write_u32(mm, argument, self.discipline.available())
+        elif request in (TIOCOUTQ, TIOCGETD):
+            uaccess.write_u32(mm, argument, 0)
+        elif request not in _NO_EFFECT:
+            return self._job_ioctl(user, request, argument)
         return 0
 
-    def _set_pgrp(self, pgrp: int) -> None:
-        if not 0 < pgrp < 1 << 31:
+    def _configure(self, termios: bytes, flush: bool) -> None:
+        self._check_foreground(SIGTTOU)
+        self.take()
+        self.pump()
+        self.discipline.configure(termios)
+        if flush:
+            self.discipline.flush()
+        self.source.take_over(self.discipline.output)
+        self._settle()
+
+    def _flush(self, which: int) -> None:
+        self._check_foreground(SIGTTOU)
+        if which not in (TCIFLUSH, TCOFLUSH, TCIOFLUSH):
             raise SysError(EINVAL)
+        self.pump()
+        if which != TCOFLUSH:
+            self.discipline.flush()
+
+    def _flow(self, action: int) -> None:
+        self._check_foreground(SIGTTOU)
+        if action > TCION:
+            raise SysError(EINVAL)
+        if action in (TCOOFF, TCOON):
+            self.discipline.stopped = action == TCOOFF
+            self._settle()
+
+    def _job_ioctl(self, user: User, request: int, argument: int) -> int:
+        """Who is in the foreground of which session."""
+        mine = user.sid == self.session
+        if request == TIOCSCTTY:
+            if mine:
+                return 0
+            if user.sid != user.tgid or self.session:
+                raise SysError(EPERM)
+            self.session, self.pgrp = user.sid, user.pgid
+        elif request not in (TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCNOTTY) or not mine:
+            raise SysError(ENOTTY)
+        elif request == TIOCGPGRP:
+            uaccess.write_u32(user.mm, argument, self.pgrp)
+        elif request == TIOCGSID:
+            uaccess.write_u32(user.mm, argument, self.session)
+        elif request == TIOCSPGRP:
+            self._set_foreground(user, uaccess.read_u32(user.mm, argument))
+        elif user.sid == user.tgid:  # TIOCNOTTY of the session's leader
+            self.jobs.signal_group(self.pgrp, SIGHUP)
+            self.jobs.signal_group(self.pgrp, SIGCONT)
+            self.session = self.pgrp = 0
+        return 0
+
+    def _set_foreground(self, user: User, pgrp: int) -> None:
+        self._check_foreground(SIGTTOU)
+        if pgrp >= 1 << 31:
+            raise SysError(EINVAL)
+        session = self.jobs.session_of(pgrp)
+        if session is None:
+            raise SysError(ESRCH)
+        if session != user.sid:
+            raise SysError(EPERM)
         self.pgrp = pgrp
 
 
-class StreamInode(Inode):
-    """A standard stream. Bytes read from the host too early wait in `buffer` for whoever reads next."""
+def _pack_window(window: tuple[int, int]) -> bytes:
+    """struct winsize of (rows, columns)."""
+    return struct.pack("<HHHH", *window, 0, 0)
 
-    def __init__(self, sb: SuperBlock, stream: HostStream) -> None:
-        self.terminal = sb.terminal if stream.isatty() else None
-        self.kind = S_IFCHR if self.terminal else S_IFIFO
-        super().__init__(sb, 0o620 if self.terminal else 0o600)
-        self.rdev = makedev(136, 0) if self.terminal else 0
-        self.stream = stream
-        self.buffer = bytearray()
+
+class TerminalInode(Inode):
+    """/dev/pts/0."""
+
+    kind = S_IFCHR
+
+    def __init__(self, sb: SuperBlock, terminal: Terminal) -> None:
+        super().__init__(sb, 0o620, gid=5)
+        self.terminal = terminal
+        self.rdev = makedev(136, 0)
 
     def open_data(self, flags: int, path: bytes, caller: "Caller") -> File:
-        return StreamFile(self, flags, path)
+        return TerminalFile(self, flags, path)
+
+    def open_controlling(self, flags: int, path: bytes) -> File:
+        """/dev/tty: raises SysError(ENXIO) unless it is the caller's controlling terminal."""
+        caller = self.terminal.jobs.caller()
+        if caller is not None and not self.terminal.controls(caller.sid):
+            raise SysError(ENXIO)
+        return TerminalFile(self, flags, path)
 
 
-class StreamFile(File):
-    """An open standard stream. Reading waits for the host, the whole machine with it; poll says always ready."""
+class TerminalFile(File):
+    """The terminal, opened."""
 
     __slots__ = ()
 
-    inode: StreamInode
+    inode: TerminalInode
     can_poll = True
 
     def may_read(self, n: int) -> int:
-        inode = self.inode
-        if not inode.buffer:
-            if self.flags & O_NONBLOCK and not inode.stream.ready():
-                raise SysError(EAGAIN)
-            inode.buffer += inode.stream.read(_READ_SIZE)
-        return min(n, len(inode.buffer))
+        return self.inode.terminal.may_read(n, bool(self.flags & O_NONBLOCK))
 
     def read_into(self, views: Views) -> int:
-        buffer, done = self.inode.buffer, 0
+        done = 0
         for view in views:
-            view[:] = buffer[done : done + len(view)]
-            done += len(view)
-        del buffer[:done]
+            data = self.inode.terminal.discipline.take(len(view))
+            view[: len(data)] = data
+            done += len(data)
         return done
 
     def may_write(self, n: int) -> int:
-        return n
+        return self.inode.terminal.may_write(n, bool(self.flags & O_NONBLOCK))
 
     def write_from(self, views: Views) -> int:
         data = b"".join(views)
-        self.inode.stream.write(data)
+        self.inode.terminal.write(data)
         return len(data)
 
     def poll(self) -> int:
-        return (READABLE if self.can_read else 0) | (WRITABLE if self.can_write else 0)
+        return self.inode.terminal.poll()
+
+    def queues(self) -> tuple[WaitQueue, ...]:
+        return self.inode.terminal.read_queue, self.inode.terminal.write_queue
 
     def ioctl(self, user: User, request: int, argument: int) -> int:
-        if request == FIONREAD:
-            uaccess.write_u32(user.mm, argument, len(self.inode.buffer))
-            return 0
-        if self.inode.terminal is None:
-            raise SysError(ENOTTY)
         return self.inode.terminal.ioctl(user, request, argument)
-
-
-class TerminalFile(StreamFile):
-    """/dev/tty and /dev/console: reads come from the terminal's input, writes go to its output."""
-
-    __slots__ = ("output",)
-
-    def __init__(self, terminal: Terminal, source: StreamInode, flags: int, path: bytes) -> None:
-        super().__init__(source, flags, path)
-        self.output = terminal.output or source
-
-    def write_from(self, views: Views) -> int:
-        data = b"".join(views)
-        self.output.stream.write(data)
-        return len(data)

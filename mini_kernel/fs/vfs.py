@@ -16,8 +16,9 @@ from mini_kernel.fs.namei import adopt, create_file, place_for_new, require_grow
 from mini_kernel.fs.notify import tell
 from mini_kernel.fs.path import MAY_READ, MAY_WRITE, Caller, FsContext, Place, path_of, require, walk
 from mini_kernel.fs.pipe import AnonymousPipe, Fifo
+from mini_kernel.fs.stdio import StreamFile, StreamInode
 from mini_kernel.fs.stream import HostStream
-from mini_kernel.fs.tty import StreamFile, StreamInode, Terminal
+from mini_kernel.fs.tty import JobControl, Terminal, TerminalFile, TerminalInode
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.uapi.errno import EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EPERM
@@ -50,8 +51,8 @@ _ETC: Final = {
     b"group": b"root:x:0:\nnogroup:x:65534:\n",
     b"hostname": b"cr3lab\n",
 }
-#: st_dev of the file systems: what is at /, /proc, /dev and /dev/shm, and what has no place in the tree.
-_ROOT, _PROC, _DEV, _SHM, _NAMELESS = _DEVICES = (1, 2, 3, 4, 5)
+#: st_dev of the file systems: what is at /, /proc, /dev, /dev/shm, nowhere in the tree, at /dev/pts.
+_ROOT, _PROC, _DEV, _SHM, _NAMELESS, _PTS = _DEVICES = (1, 2, 3, 4, 5, 6)
 _DEV_LINKS: Final = {
     b"fd": b"/proc/self/fd",
     b"stdin": b"/proc/self/fd/0",
@@ -90,7 +91,7 @@ class Vfs:
         self.sb = SuperBlock(frames, clock, random)
         self.root: Directory = host_root(self.sb, root) if root is not None else Directory(self.sb, 0o755)
         self.boot = BootCaller(FsContext(self.root, self.root))
-        self.stdio: list[StreamInode] = []  # input, output, error: their `stream` is a handle
+        self.streams: tuple[HostStream, ...] = ()  # input, output, error: handles
         self.devices = _DEVICES
         self.nameless = self.sb.another(_NAMELESS)
         proc_sb = self.sb.another(_PROC)
@@ -120,6 +121,9 @@ class Vfs:
         shm = Directory(self.sb.another(_SHM), 0o1777)  # where shm_open(3) makes its files; a tmpfs, as all is here
         shm.mount = True
         dev.add(b"shm", shm)
+        pts = Directory(self.sb.another(_PTS), 0o755)
+        pts.mount = True
+        dev.add(b"pts", pts)
         return dev
 
     def context(self, cwd: bytes = b"/") -> FsContext:
@@ -157,23 +161,33 @@ class Vfs:
             raise SysError(EINVAL)
         return inode.cache.read(0, inode.cache.size)
 
-    def attach_stdio(self, files: FdTable, stdin: HostStream, stdout: HostStream, stderr: HostStream) -> None:
-        """Open the standard streams as descriptors 0, 1 and 2 of an empty table."""
-        streams = (stdin, stdout, stderr)
-        tty = next((stream for stream in streams if stream.isatty()), None)
-        terminal = self.sb.terminal = Terminal(*tty.window()) if tty else None
-        self.stdio = [StreamInode(self.sb, stream) for stream in streams]
-        if terminal:
-            terminal.input = self.stdio[0] if stdin.isatty() else None
-            terminal.output = next((inode for inode in self.stdio[1:] if inode.terminal), None)
-        for inode in self.stdio:
-            name = b"/dev/pts/0" if inode.terminal else b"pipe:[%d]" % inode.ino
-            flags = O_RDWR if inode.terminal else O_WRONLY if inode is not self.stdio[0] else O_RDONLY
-            files.install(StreamFile(inode, flags, name))
+    def attach_stdio(
+        self, files: FdTable, stdin: HostStream, stdout: HostStream, stderr: HostStream, jobs: JobControl
+    ) -> None:
+        """Open the standard streams as descriptors 0, 1 and 2 of an empty table. What is a terminal is /dev/pts/0."""
+        self.streams = (stdin, stdout, stderr)
+        screens = [stream for stream in (stdout, stderr, stdin) if stream.isatty()]
+        if screens:
+            source = stdin if stdin.isatty() else screens[0]
+            pts = self.lookup(self.boot, b"/dev/pts")
+            assert isinstance(pts, Directory)
+            self.sb.terminal = TerminalInode(pts.sb, Terminal(source, screens[0], jobs))
+            pts.add(b"0", self.sb.terminal)
+        for number, stream in enumerate(self.streams):
+            if self.sb.terminal is not None and stream.isatty():
+                files.install(TerminalFile(self.sb.terminal, O_RDWR, b"/dev/pts/0"))
+            else:
+                inode = StreamInode(self.sb, stream)
+                files.install(StreamFile(inode, O_WRONLY if number else O_RDONLY, b"pipe:[%d]" % inode.ino))
+
+    @property
+    def terminal(self) -> Terminal | None:
+        """The terminal, if one of the standard streams is one."""
+        return None if self.sb.terminal is None else self.sb.terminal.terminal
 
     def handles(self) -> dict[str, HostStream]:
         """The standard streams by name, which snapshots leave out: stdio0, stdio1, stdio2."""
-        return {f"stdio{number}": inode.stream for number, inode in enumerate(self.stdio)}
+        return {f"stdio{number}": stream for number, stream in enumerate(self.streams)}
 
     def caches(self) -> Iterator[PageCache]:
         """The page cache of every file that has a name and was looked at."""

@@ -5,12 +5,14 @@ import struct
 import pytest
 from fs_helpers import BUFFER, BUFFER_END, PAGE, System, pair
 
+from mini_kernel.task import Process
 from mini_kernel.uapi.errno import (
     EAGAIN,
     EBADF,
     EFAULT,
     EINVAL,
     ENOTTY,
+    ESRCH,
 )
 from mini_kernel.uapi.fcntl import (
     O_NONBLOCK,
@@ -75,6 +77,8 @@ def test_a_terminal_is_one() -> None:
     assert system.ioctl(fd, TIOCGPGRP, BUFFER) == 0
     assert system.got(4) == struct.pack("<I", system.task.pgid)
     system.put(struct.pack("<I", 77))
+    assert system.ioctl(0, TIOCSPGRP, BUFFER) == -ESRCH
+    system.kernel.processes[77] = Process(77, None, 77, system.task.sid)
     assert system.ioctl(0, TIOCSPGRP, BUFFER) == 0
     assert system.ioctl(2, TIOCGPGRP, BUFFER + 8) == 0
     assert system.got(4, BUFFER + 8) == struct.pack("<I", 77)
