@@ -174,6 +174,7 @@ class LineDiscipline:
             return False
         if not self._local & NOFLSH:
             self.flush()
+            self.echo.clear()
         self.signals.append(SIGINT if self._is(key, VINTR) else SIGQUIT if self._is(key, VQUIT) else SIGTSTP)
         self.stopped = False
         self._show(key)

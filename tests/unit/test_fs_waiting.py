@@ -85,7 +85,7 @@ def test_a_terminal_is_one() -> None:
     assert system.ioctl(0, TCGETS, BUFFER_END) == -EFAULT
     assert system.read(fd, BUFFER, 10) == 5
     assert system.write(fd, BUFFER, 5) == 5
-    assert bytes(system.out.written) == b"typed"
+    assert bytes(system.out.written) == b"typedtyped"  # the echo, as it was typed before ECHO went, and the write
 
 
 def test_poll_reports_what_holds_now(system: System) -> None:
