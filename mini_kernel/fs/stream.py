@@ -84,7 +84,7 @@ class FdStream:
 
     def read(self, n: int) -> bytes:
         try:
-            while not self._wait(None):
+            while not self.ready() and not self._wait(None):
                 pass
             return os.read(self.fd, n)
         except OSError as error:

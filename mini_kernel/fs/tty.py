@@ -6,6 +6,7 @@ lines, echo, erasing and signals are made here (ldisc.py). What is shown is proc
 output flags say. Keys are taken in whenever the guest looks for them, at every clock tick and when nobody can run.
 """
 
+import contextlib
 import struct
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -171,7 +172,8 @@ class Terminal:
         """Show the echo, send the signals, let writers go on."""
         discipline = self.discipline
         if discipline.echo:
-            self.screen.write(bytes(discipline.echo))
+            with contextlib.suppress(SysError):  # nobody looks any more: the read will say so
+                self.screen.write(bytes(discipline.echo))
             discipline.echo.clear()
         for signo in discipline.signals:
             self.jobs.signal_group(self.pgrp, signo)
