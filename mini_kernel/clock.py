@@ -16,6 +16,7 @@ class Clock:
     def __init__(self, cpu: Cpu) -> None:
         self.cpu = cpu
         self.skipped_ns = 0
+        self.epoch_ns = EPOCH_NS  # CLOCK_REALTIME when the machine was started
         self.base_blocks = cpu.blocks()
 
     def now_ns(self) -> int:
@@ -24,7 +25,13 @@ class Clock:
 
     def real_ns(self) -> int:
         """CLOCK_REALTIME."""
-        return EPOCH_NS + self.now_ns()
+        return self.epoch_ns + self.now_ns()
+
+    def set_real(self, real_ns: int) -> int:
+        """Set CLOCK_REALTIME; by how much it jumped."""
+        jump = real_ns - self.real_ns()
+        self.epoch_ns += jump
+        return jump
 
     def tsc(self) -> int:
         """The time stamp counter."""
@@ -36,9 +43,11 @@ class Clock:
 
     def __getstate__(self) -> dict[str, Any]:
         """Time goes on from here after a restore, whatever the CPU has run in between."""
-        return {"cpu": self.cpu, "skipped_ns": self.skipped_ns, "elapsed": self.cpu.blocks() - self.base_blocks}
+        elapsed = self.cpu.blocks() - self.base_blocks
+        return {"cpu": self.cpu, "skipped_ns": self.skipped_ns, "epoch_ns": self.epoch_ns, "elapsed": elapsed}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.cpu = state["cpu"]
         self.skipped_ns = state["skipped_ns"]
+        self.epoch_ns = state["epoch_ns"]
         self.base_blocks = self.cpu.blocks() - state["elapsed"]

@@ -33,7 +33,7 @@ from mini_kernel.snapshot import Image
 from mini_kernel.steer import CallFailure, Plan, Schedule, Steered
 from mini_kernel.task import ODF_ACTIVE, ODF_OFF, Process, State, Task
 from mini_kernel.trap import Traps
-from mini_kernel.uapi.errno import ELOOP
+from mini_kernel.uapi.errno import EINTR, ELOOP
 from mini_kernel.uapi.fcntl import O_RDONLY
 from mini_kernel.uapi.signal import SIGKILL
 
@@ -186,11 +186,15 @@ class Kernel:
 
     # -- what traps and calls ask -------------------------------------------------------------------
 
-    def interrupted(self, task: Task, number: int, arguments: tuple[int, ...]) -> None:
-        """A handler cuts a call short that reports how far it got (nanosleep's remaining time)."""
+    def interrupted(self, task: Task, number: int, arguments: tuple[int, ...]) -> int:
+        """A handler cuts a call short, which may report how far it got (nanosleep's remaining time): the errno."""
         note = syscalls.INTERRUPTED.get(number)
         if note is not None:
-            note(self, task, *arguments)
+            try:
+                note(self, task, *arguments)
+            except SysError as error:
+                return error.errno
+        return EINTR
 
     def report(self, group: bytes, name: bytes) -> bytes:
         """The content of a file of /proc/net or /proc/sysvipc."""

@@ -67,7 +67,9 @@ class Ledger:
         "faults",
         "fork_us",
         "forks",
+        "max_rss",
         "memory",
+        "preemptions",
         "signals",
         "syscalls",
         "unknown",
@@ -81,7 +83,9 @@ class Ledger:
         self.forks: Tally[str] = Tally()  # by kind
         self.fork_us: Tally[str] = Tally()  # host microseconds spent in them: the one number that varies
         self.blocks = 0  # basic blocks of user code
-        self.context_switches = 0
+        self.context_switches = 0  # to this process
+        self.preemptions = 0  # of them, those behind which it had been made to wait for its turn
+        self.max_rss = 0  # the most pages resident, where that was looked at: at the end, and before some went
         self.memory = MemoryCosts()
 
     def add(self, other: "Ledger") -> None:
@@ -95,6 +99,8 @@ class Ledger:
         self.memory.add(other.memory)
         self.blocks += other.blocks
         self.context_switches += other.context_switches
+        self.preemptions += other.preemptions
+        self.max_rss = max(self.max_rss, other.max_rss)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, with names for numbers; keys sorted so that equal runs give equal text."""

@@ -320,6 +320,7 @@ def release_mm(k: "Kernel", task: Task) -> None:
     futex.release(k, task)
     _clear_child_tid(k, task)
     mm = task.mm
+    task.ledger.max_rss = max(task.ledger.max_rss, mm.rss)
     task.user_mm = None
     mm.users -= 1
     if not mm.users:
@@ -331,6 +332,8 @@ def release_mm(k: "Kernel", task: Task) -> None:
 
 def _become_zombie(k: "Kernel", process: Process, status: int) -> None:
     process.exit_status = status
+    stop_timers(process)
+    process.itimer_real.disarm()
     groups = jobs.held_groups(process)
     reaper = _reaper(process)
     for child in list(process.children):
@@ -340,6 +343,13 @@ def _become_zombie(k: "Kernel", process: Process, status: int) -> None:
     process.pending.clear()
     k.retire(process)
     _tell_end(k, process)
+
+
+def stop_timers(process: Process) -> None:
+    """Delete what timer_create(2) has made: execve(2), and the end."""
+    for timer in process.posix_timers.values():
+        timer.stop()
+    process.posix_timers.clear()
 
 
 def _tell_end(k: "Kernel", process: Process) -> None:

@@ -33,6 +33,7 @@ class Scheduler:
         """The current task goes to the end of the queue."""
         task, self.current = self.current, None
         if task is not None and task.state is State.RUNNABLE:
+            task.ledger.preemptions += 1
             self.run_queue.tasks.append(task)
 
     def suspend(self, task: Task, state: State) -> None:
@@ -68,7 +69,9 @@ class Scheduler:
         """Charge the blocks run since the last switch to the task whose state is loaded."""
         now = self.cpu.blocks()
         if self.loaded is not None:
-            self.loaded.ledger.blocks += now - self._credited
+            ran = now - self._credited
+            self.loaded.ledger.blocks += ran
+            self.loaded.blocks += ran
         self._credited = now
 
     def switch_to(self, task: Task) -> None:

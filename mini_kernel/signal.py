@@ -29,7 +29,7 @@ from mini_kernel.uapi.signal import (
     SA_RESETHAND,
     SA_RESTORER,
     SI_KERNEL,
-    SI_QUEUE,
+    SI_TKILL,
     SIG_DFL,
     SIG_IGN,
     SIGALRM,
@@ -180,7 +180,7 @@ def pack_info(info: SigInfo) -> bytes:
     elif info.code == SI_KERNEL:
         fields = b""
     else:
-        fields = structs.siginfo_kill(info.pid, info.uid, info.value if info.code == SI_QUEUE else 0)
+        fields = structs.siginfo_kill(info.pid, info.uid, info.value if info.code < 0 and info.code != SI_TKILL else 0)
     return structs.pack_siginfo(info.signo, info.code, fields, info.errno)
 
 

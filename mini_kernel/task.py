@@ -64,6 +64,19 @@ class Source(Protocol):
         """The signal had no effect."""
         ...
 
+    def signal_wanted(self) -> None:
+        """The signal that the timer sends is not ignored any more."""
+        ...
+
+    def stop(self) -> None:
+        """It fires no more."""
+        ...
+
+    @property
+    def signo(self) -> int:
+        """The signal that it sends, 0 for none."""
+        ...
+
 
 class SigInfo(NamedTuple):
     """A signal on its way, with what siginfo_t says about it."""
@@ -142,6 +155,10 @@ class Process:
         self.child_events = WaitQueue()
         self.signal_events = WaitQueue()  # who watches for signals through signalfd(2)
         self.itimer_real = Timer(self)  # alarm(2), ITIMER_REAL; a period goes on once SIGALRM has been taken
+        self.posix_timers: dict[int, Source] = {}  # by the number that timer_create(2) gave
+        self.last_timer = -1
+        self.cpu_itimers: dict[int, Timer] = {}  # ITIMER_VIRTUAL, ITIMER_PROF once set
+        self.cpu_timers: list[Timer] = []  # those that watch this process's use of the processor
         self.odf = ODF_OFF  # what its forks are, see ODF_*
         self.oom_score_adj = 0  # thousandths of all memory that the OOM killer adds to its size
         self.ledger = Ledger()
@@ -212,6 +229,7 @@ class Task:
         self.saved_mask: int | None = None  # to restore once a handler's frame is built (rt_sigsuspend)
         self.awaited = 0  # signals that the task waits for in rt_sigtimedwait: they wake it though blocked
         self.pending: list[SigInfo] = []
+        self.blocks = 0  # of user code that it ran
         self.attention = False  # look at signals and state before the next return to user mode
         self.last_trap = TrapInfo()
         self.altstack: tuple[int, int, int] = (0, SS_DISABLE, 0)  # ss_sp, ss_flags, ss_size

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from mini_kernel.clock import Clock
 
+FOREVER_NS: Final = (1 << 63) - 1  # a deadline that never comes (Linux KTIME_MAX, 292 years)
 _SLACK: Final = 64  # stale entries that are not worth sweeping up
 
 
@@ -81,11 +82,13 @@ class TimerQueue:
     def arm(self, timer: Timer, deadline_ns: int, interval_ns: int = 0, realtime: bool = False) -> None:
         """Fire at CLOCK_MONOTONIC `deadline_ns` (soon, if that is past). Replaces what the timer was set to."""
         self._serial += 1
+        deadline_ns, interval_ns = min(deadline_ns, FOREVER_NS), min(interval_ns, FOREVER_NS)
         timer.deadline_ns, timer.interval_ns = deadline_ns, interval_ns
         timer.realtime, timer.serial, timer.queue = realtime, self._serial, self
         if len(self._heap) >= self._sweep_at:
             self._sweep()
-        heappush(self._heap, (deadline_ns, self._serial, timer))
+        if deadline_ns < FOREVER_NS:
+            heappush(self._heap, (deadline_ns, self._serial, timer))
 
     def forward(self, timer: Timer) -> int:
         """Arm a periodic timer that fired for its next expiry after now; the expiries since `deadline_ns`, >= 1."""

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from mini_kernel import jobs, process, signal
+from mini_kernel import cputime, jobs, process, signal
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault, uaccess
 from mini_kernel.report import record_fault
 from mini_kernel.steer import give_up_cpu
 from mini_kernel.syscalls.table import TABLE
 from mini_kernel.task import Interrupted, SigInfo, State, Task, TrapInfo
-from mini_kernel.uapi.errno import EINTR, ENOSYS
+from mini_kernel.uapi.errno import ENOSYS
 from mini_kernel.uapi.numbers import (
     SYS_clock_nanosleep,
     SYS_epoll_pwait,
@@ -35,6 +35,7 @@ from mini_kernel.uapi.numbers import (
     SYS_semop,
     SYS_semtimedop,
 )
+from mini_kernel.uapi.resource import RLIMIT_CPU
 from mini_kernel.uapi.signal import (
     BUS_ADRALN,
     FPE_FLTDIV,
@@ -303,6 +304,10 @@ class Traps:
         terminal = k.vfs.terminal
         if terminal is not None:
             terminal.pump()
+        task = k.sched.current
+        if task is not None and (task.process.cpu_timers or RLIMIT_CPU in task.process.rlimits):
+            k.sched.credit()
+            cputime.check(task.process)
         if k.plan.schedule is not None:
             k.cpu.slice_left = k.plan.schedule.slice()
         give_up_cpu(k)
@@ -371,8 +376,7 @@ class Traps:
             regs[RIP] -= 2
             task.restart.clear()
         else:
-            self.k.interrupted(task, number, arguments)
-            self._return(task, number, arguments, -EINTR)
+            self._return(task, number, arguments, -self.k.interrupted(task, number, arguments))
 
     # -- exceptions ---------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from mini_kernel.syscalls import (
     splice,
     stat,
     threads,
+    timers,
     times,
     xattr,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "splice",
     "stat",
     "threads",
+    "timers",
     "times",
     "xattr",
 ]

@@ -9,6 +9,7 @@ from mini_kernel.mm import advise, protect, remap, uaccess
 from mini_kernel.mm import mmap as mm_mmap
 from mini_kernel.mm.vma import VM_MAY, VM_MAYWRITE
 from mini_kernel.syscalls.table import s32, syscall, u32
+from mini_kernel.syscalls.usage import note_resident
 from mini_kernel.task import Task
 from mini_kernel.uapi.errno import EACCES, EAGAIN, EINVAL, EPERM
 from mini_kernel.uapi.mman import (
@@ -81,6 +82,7 @@ def _file_rights(file: File, prot: int, flags: int) -> int:
 @syscall(SYS_munmap)
 def sys_munmap(k: "Kernel", t: Task, address: int, length: int) -> int:
     """munmap(2)."""
+    note_resident(t)
     mm_mmap.munmap(t.mm, address, length)
     return 0
 
@@ -88,6 +90,7 @@ def sys_munmap(k: "Kernel", t: Task, address: int, length: int) -> int:
 @syscall(SYS_brk)
 def sys_brk(k: "Kernel", t: Task, address: int) -> int:
     """brk(2), the system call: returns the break in force."""
+    note_resident(t)
     return mm_mmap.brk(t.mm, address)
 
 
@@ -131,12 +134,14 @@ def sys_mseal(k: "Kernel", t: Task, address: int, length: int, flags: int) -> in
 @syscall(SYS_mremap)
 def sys_mremap(k: "Kernel", t: Task, old: int, old_length: int, new_length: int, flags: int, new: int) -> int:
     """mremap(2)."""
+    note_resident(t)
     return remap.mremap(t.mm, old, old_length, new_length, flags, new)
 
 
 @syscall(SYS_madvise)
 def sys_madvise(k: "Kernel", t: Task, address: int, length: int, advice: int) -> int:
     """madvise(2)."""
+    note_resident(t)
     if s32(advice) == MADV_REMOVE:
         _require_unsealed(t, address, length)
     advise.madvise(t.mm, address, length, s32(advice))

@@ -1,12 +1,14 @@
 """Waiting for files: poll(2) and select(2). The deadline of a call that waits is kept in `t.restart["deadline"]`."""
 
 import struct
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.file import File
 from mini_kernel.mm import uaccess
-from mini_kernel.syscalls.table import s32, syscall, u32
+from mini_kernel.syscalls.table import INTERRUPTED, s32, syscall, u32
 from mini_kernel.uapi.errno import EBADF, EINVAL
 from mini_kernel.uapi.numbers import SYS_poll, SYS_ppoll, SYS_pselect6, SYS_select
 from mini_kernel.uapi.poll import (
@@ -137,14 +139,15 @@ def sys_ppoll(k: "Kernel", t: "Task", fds: int, count: int, timeout: int, mask: 
         leave_mask(t)
         raise
     leave_mask(t)
-    if timeout_ns is not None:
-        uaccess.write(t.mm, timeout, pack_timespec(_left(k, t)))
+    _show_left(k, t, timeout, pack_timespec)
     return ready
 
 
-def _left(k: "Kernel", t: "Task") -> int:
-    """What is left of the timeout in ns."""
-    return max(0, t.restart["deadline"] - k.clock.now_ns())
+def _show_left(k: "Kernel", t: "Task", address: int, pack: Callable[[int], bytes]) -> None:
+    """Write back what is left of the timeout, if the memory can be written: it may well be a constant."""
+    if address:
+        with suppress(SysError):
+            uaccess.write(t.mm, address, pack(max(0, t.restart["deadline"] - k.clock.now_ns())))
 
 
 # -- select ---------------------------------------------------------------------------------------------
@@ -201,8 +204,7 @@ def sys_select(k: "Kernel", t: "Task", n: int, read: int, write: int, other: int
     """select(2); writes back the time that is left, as Linux does."""
     timeout_ns = _read_timeval(t, timeout)
     count = _select(k, t, n, (read, write, other), timeout_ns)
-    if timeout_ns is not None:
-        uaccess.write(t.mm, timeout, pack_timeval(_left(k, t)))
+    _show_left(k, t, timeout, pack_timeval)
     return count
 
 
@@ -218,6 +220,27 @@ def sys_pselect6(k: "Kernel", t: "Task", n: int, read: int, write: int, other: i
         leave_mask(t)
         raise
     leave_mask(t)
-    if timeout_ns is not None:
-        uaccess.write(t.mm, timeout, pack_timespec(_left(k, t)))
+    _show_left(k, t, timeout, pack_timespec)
     return count
+
+
+# -- cut short ------------------------------------------------------------------------------------------
+
+
+def _ppoll_interrupted(k: "Kernel", t: "Task", fds: int, count: int, timeout: int, mask: int, size: int) -> None:
+    _show_left(k, t, timeout, pack_timespec)
+
+
+def _select_interrupted(k: "Kernel", t: "Task", n: int, read: int, write: int, other: int, timeout: int) -> None:
+    _show_left(k, t, timeout, pack_timeval)
+
+
+def _pselect_interrupted(
+    k: "Kernel", t: "Task", n: int, read: int, write: int, other: int, timeout: int, mask: int
+) -> None:
+    _show_left(k, t, timeout, pack_timespec)
+
+
+INTERRUPTED[SYS_ppoll] = _ppoll_interrupted
+INTERRUPTED[SYS_select] = _select_interrupted
+INTERRUPTED[SYS_pselect6] = _pselect_interrupted

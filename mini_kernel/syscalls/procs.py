@@ -4,12 +4,11 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mini_kernel import elf, process
-from mini_kernel.clock import NS_PER_BLOCK
 from mini_kernel.errors import SysError
-from mini_kernel.ledger import Ledger
 from mini_kernel.mm import uaccess
 from mini_kernel.mm.odf import odfork_mm
 from mini_kernel.syscalls.table import s32, syscall, u32
+from mini_kernel.syscalls.usage import pack_usage
 from mini_kernel.task import Process, SigInfo, Task
 from mini_kernel.uapi import structs
 from mini_kernel.uapi.errno import (
@@ -301,7 +300,7 @@ def sys_wait4(k: "Kernel", t: Task, pid: int, status: int, options: int, rusage:
     if status:
         uaccess.write_u32(t.mm, status, value)
     if rusage:
-        uaccess.write(t.mm, rusage, pack_usage(child.ledger))
+        uaccess.write(t.mm, rusage, pack_usage(child.ledger, child.children_ledger))
     return child.tgid
 
 
@@ -322,7 +321,7 @@ def sys_waitid(k: "Kernel", t: Task, kind: int, ident: int, info: int, options: 
         return 0
     child, value, code = found
     if rusage:
-        uaccess.write(t.mm, rusage, pack_usage(child.ledger))
+        uaccess.write(t.mm, rusage, pack_usage(child.ledger, child.children_ledger))
     if info:
         uaccess.write(t.mm, info, _wait_info(child, value, code))
     return 0
@@ -334,12 +333,6 @@ def _wait_info(child: Process, value: int, code: int) -> bytes:
         return structs.pack_siginfo(SIGCHLD, code, structs.siginfo_child(child.tgid, 0, signo))
     info: SigInfo = process.child_info(child, SIGCHLD)
     return structs.pack_siginfo(SIGCHLD, info.code, structs.siginfo_child(info.pid, info.uid, info.value))
-
-
-def pack_usage(ledger: Ledger) -> bytes:
-    """struct rusage of a ledger: virtual time, faults, switches."""
-    faults = sum(ledger.faults.values())
-    return structs.pack_rusage(ledger.blocks * NS_PER_BLOCK, 0, 0, faults, nvcsw=ledger.context_switches)
 
 
 # -- ids ---------------------------------------------------------------------------------------------

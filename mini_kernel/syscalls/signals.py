@@ -103,9 +103,17 @@ def sys_rt_sigaction(k: "Kernel", t: Task, signo: int, new: int, old: int, size:
         process.actions[number] = action._replace(mask=mask, flags=flags)
         if process.ignores(number):
             discard_signals(process, (number,))
+        else:
+            _unignore(process, number)
     if old:
         uaccess.write(t.mm, old, _ACTION.pack(*before))
     return 0
+
+
+def _unignore(process: Process, signo: int) -> None:
+    for timer in process.posix_timers.values():
+        if timer.signo == signo:
+            timer.signal_wanted()
 
 
 @syscall(SYS_rt_sigprocmask)
@@ -189,13 +197,13 @@ def _process(k: "Kernel", pid: int) -> Process:
     return task.process
 
 
-def _has_room(k: "Kernel", process: Process) -> bool:
+def has_room(k: "Kernel", process: Process) -> bool:
     """False if the user of a process has as many signals queued as RLIMIT_SIGPENDING allows."""
     limit = process.rlimits.get(RLIMIT_SIGPENDING, (RLIM_INFINITY,))[0]
     uid, queued = process.uid, 0
     for other in k.processes.values():
         if other.uid == uid:
-            queued += len(other.pending) + sum(len(t.pending) for t in other.tasks)
+            queued += len(other.posix_timers) + len(other.pending) + sum(len(t.pending) for t in other.tasks)
     return queued < limit
 
 
@@ -204,7 +212,7 @@ def _queueable(k: "Kernel", process: Process, info: SigInfo, pending: list[SigIn
 
     Raises SysError(EAGAIN) at the limit for what carries a value.
     """
-    if info.signo < SIGRTMIN or _has_room(k, process):
+    if info.signo < SIGRTMIN or has_room(k, process):
         return info
     if info.code != SI_USER:
         raise SysError(EAGAIN)

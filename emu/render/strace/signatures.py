@@ -170,6 +170,14 @@ set_tid_address     ptr
 restart_syscall
 fadvise64           fd off len fadvice
 clock_settime       clock timespec
+timer_delete        int
+timer_getoverrun    int
+timer_gettime       int oitimerspec
+timer_settime       int timerflags itimerspec oitimerspec
+timer_create        clock ptr oint*
+clock_adjtime       clock ptr
+adjtimex            ptr
+settimeofday        timeval ptr
 clock_gettime       clock otimespec
 clock_getres        clock otimespec
 clock_nanosleep     clock timerflags timespec timeleft
