@@ -112,10 +112,10 @@ def compiler_missing(name: str) -> str:
     return "" if shutil.which(name) else f"{name} is not installed"
 
 
-def compile_c(source: Path, output: Path, compiler: str = "gcc", *flags: str) -> Path:
+def compile_c(source: Path, output: Path, compiler: str = "gcc", *flags: str, libraries: Sequence[str] = ()) -> Path:
     """A static executable from one C file; `flags` may say -static-pie instead of -static."""
     kind = () if "-static-pie" in flags else ("-static",)
-    command = [compiler, "-O2", *kind, "-Wno-unused-result", *flags, "-o", output, source]
+    command = [compiler, "-O2", *kind, "-Wno-unused-result", *flags, "-o", output, source, *libraries]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, f"{source.name} does not compile with {compiler}:\n{ended.stderr}"
     return output
