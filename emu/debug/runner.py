@@ -143,6 +143,10 @@ class Runner:
             return 0
         return int.from_bytes(uaccess.probe(task.user_mm, self.machine.regs[RSP], 8), "little")
 
+    def intervene(self) -> None:
+        """To be called before anything is changed by hand: what was known of the future does not hold any more."""
+        self.history.change()
+
     # -- the loop -----------------------------------------------------------------------------------
 
     def run(self, plan: Plan) -> Stop:
