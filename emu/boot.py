@@ -12,6 +12,7 @@ from emu.errors import EmuError, ProgramError
 from emu.listeners import Listeners
 from emu.machine import DEFAULT_QUANTUM, RESERVED_FRAMES, DebugMachine, Machine
 from emu.program import Program
+from emu.tape import Tape
 from mini_kernel.elf import ElfError
 from mini_kernel.errors import SysError
 from mini_kernel.fs.stream import BytesStream, HostStream
@@ -94,6 +95,7 @@ class System:
         self.options = options or Options()
         self.program = program
         self.streams = streams or (BytesStream(), BytesStream(), BytesStream())
+        self.tapes = tuple(Tape(stream) for stream in self.streams) if self.options.debug else ()
         self._listeners = Listeners()
         self.machine = _machine(self.options)
         try:
@@ -113,7 +115,8 @@ class System:
     def _spawn(self) -> None:
         envp = [_encode(f"{k}={v}") for k, v in self.options.environment.items()]
         try:
-            self.kernel.spawn(self.path, self.argv, envp, self.streams, _encode(self.options.cwd))
+            stdin, stdout, stderr = self.tapes or self.streams
+            self.kernel.spawn(self.path, self.argv, envp, (stdin, stdout, stderr), _encode(self.options.cwd))
         except ElfError as error:
             raise ProgramError(str(error), file=self.program.path or self.program.name) from None
         except SysError as error:

@@ -153,6 +153,9 @@ class Runner:
         """Run as planned; the first reason to stop."""
         self._begin(plan)
         if self.current is None:
+            self.kernel.traps.dispatch()  # everybody waited for a key when an earlier run was interrupted
+        if self.current is None:
+            self._finish()
             self.stops = [self._ended()]
             return self.stops[0]
         self.machine.let_pass(self.machine.regs[RIP])
@@ -266,7 +269,7 @@ class Runner:
             self._entry_begins()
         if self.stops:
             return
-        if self.current is None:
+        if self.current is None and reason != "interrupted":
             self.stops.append(self._ended())
         elif reason == "interrupted":
             if self._plan.until is not None:
