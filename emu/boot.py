@@ -42,6 +42,7 @@ class Options:
     fork: str = "classic"
     seed: int = 0
     root: str | None = None
+    root_writable: bool = False  # changes below `root` are made on the host, too
     cwd: str = "/"  # where the program starts, in the guest's tree
     check: bool = False
     thp: str = "never"  # transparent huge pages
@@ -100,7 +101,7 @@ class System:
         self.machine = _machine(self.options)
         try:
             o = self.options
-            config = Config(o.seed, o.fork, o.root, o.check, o.thp)
+            config = Config(o.seed, o.fork, o.root, o.check, o.thp, o.root_writable)
             self.kernel = _kernel(self.machine, config)
             self.machine.attach(self.kernel.traps)
             self.path = self.install(program)
@@ -313,6 +314,8 @@ def _machine(options: Options) -> Machine:
         raise EmuError(f"--mem must be between 1 MiB and 1 TiB, not {options.memory} bytes")
     if options.fork not in FORKS:
         raise EmuError(f"--fork must be one of {', '.join(FORKS)}, not {options.fork}")
+    if options.root_writable and options.root is None:
+        raise EmuError("--root-writable needs --root")
     if options.thp not in THP_MODES:
         raise EmuError(f"--thp must be one of {', '.join(THP_MODES)}, not {options.thp}")
     if options.debug:

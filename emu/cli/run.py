@@ -85,6 +85,7 @@ def _boot(
         fork=arguments.fork,
         seed=arguments.seed,
         root=arguments.root,
+        root_writable=arguments.root_writable,
         check=arguments.check,
         thp=arguments.thp,
         max_insns=arguments.max_insns,

@@ -86,8 +86,8 @@ def _limit_children() -> None:
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_LIMIT, hard))
 
 
-def natively(path: Path, arguments: Sequence[str] = (), *, stdin: bytes = b"") -> Run:
-    """Run a static ELF file on the host, in a directory of its own.
+def natively(path: Path, arguments: Sequence[str] = (), *, stdin: bytes = b"", cwd: Path | None = None) -> Run:
+    """Run a static ELF file on the host, in `cwd` or a directory of its own.
 
     Programs of one name run one at a time, also those of other test processes: some use fixed names in /tmp.
     """
@@ -101,7 +101,7 @@ def natively(path: Path, arguments: Sequence[str] = (), *, stdin: bytes = b"") -
             capture_output=True,
             timeout=HOST_LIMIT_S,
             env=ENVIRONMENT,
-            cwd=directory,
+            cwd=cwd or directory,
             check=False,
         )
     return Run(ended.stdout, ended.returncode, stderr=ended.stderr)
