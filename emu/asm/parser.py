@@ -198,17 +198,16 @@ class Parser(FrontEnd):
             _refuse_bare_registers(operands)
             name, operands = att.translated(name, operands, token.column)
         else:
-            operands = [self._dated(op) for op in operands]
+            operands = [self._dated(op) if isinstance(op, Bare) else op for op in operands]
         if name == "int" and _is_three(operands):
             name, operands = "int3", []  # one byte, as GNU as has it
         what = encoding_of(name, operands, token.column, prefixes)
         check_prefixes(prefixes, what, name, column)
         self._add(what, statement.place, column)
 
-    def _dated(self, operand: Operand) -> Operand:
+    def _dated(self, operand: Bare) -> Bare:
         """The operand, marked where its name is not defined yet."""
-        late = isinstance(operand, Bare) and self.draft.late(operand.expr)
-        return operand._replace(late=True) if isinstance(operand, Bare) and late else operand
+        return operand._replace(late=True) if self.draft.late(operand.expr) else operand
 
     def _textual(self, word: str, statement: Statement, at: int) -> None:
         """A macro's use, or a directive that takes its operands as text: it stands behind `at`."""
