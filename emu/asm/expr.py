@@ -208,6 +208,10 @@ class Cursor:
         if token.text == "$" and token.kind == "punct":  # NASM's and MASM's name for `.`
             return Symbol(".", "$", token.column)
         hint = "text is data (.ascii); what goes into a register is its address" if token.kind == "string" else ""
+        if token.text == "&" and self.token is not None and self.token.kind == "name":
+            hint = (
+                f"the address of {self.token.text} is `offset {self.token.text}`, or lea of [rip + {self.token.text}]"
+            )
         raise SourceError(f"a value expected, found '{token.text}'", token.column, hint)
 
 

@@ -187,9 +187,14 @@ class Parser(FrontEnd):
             return
         token = cursor.next("an instruction")
         name = token.text.lower()
+        alone = f"is {token.text} a label? Labels end with a colon: {token.text}:"
         if token.kind != "name" or not name.isalnum() or not name[0].isalpha():
-            raise SourceError(f"an instruction, a label or a directive expected, found '{token.text}'", token.column)
+            message = f"an instruction, a label or a directive expected, found '{token.text}'"
+            raise SourceError(message, token.column, alone if token.kind == "name" else "")
         _refuse_nasm(token, cursor.token)
+        following = cursor.tokens[cursor.at : cursor.at + 1]
+        if following and following[0].text.startswith(".") and following[0].text in self._directives.names:
+            raise SourceError(f"unknown instruction {token.text}", token.column, alone)
         absent = features.missing(name)
         if absent:
             raise SourceError(absent, token.column)
