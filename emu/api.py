@@ -72,13 +72,16 @@ def boot(
     max_insns: int | None = None,
     timeout: float | None = None,
     exact: bool = False,
+    schedule: int | None = None,
+    files: Mapping[str, bytes] | None = None,
     assembler: AssemblerName = "keystone",
     syntax: Syntax = "intel",
 ) -> System:
     """Boot a program, ready for its first instruction. Close the System, or use it as a context manager.
 
-    `args` are the guest's arguments behind argv[0]; `env` adds to the default environment; the other options are
-    those of `emu run`. Output is kept (`system.stdout`). Raises ProgramError, AsmError, EmuError.
+    `args` are the guest's arguments behind argv[0]; `env` adds to the default environment; `files` are put into the
+    guest's file system (path -> content); `schedule` is the seed of an interleaving (mini_kernel.steer.Schedule). The
+    other options are those of `emu run`. Output is kept (`system.stdout`). Raises ProgramError, AsmError, EmuError.
     """
     program = prog if isinstance(prog, Program) else _load(prog, assembler, syntax)
     options = Options(
@@ -92,9 +95,13 @@ def boot(
         max_insns=max_insns,
         timeout=timeout,
         exact=exact,
+        schedule=schedule,
         environment={**DEFAULT_ENVIRONMENT, **(env or {})},
     )
-    return System(program, args, options, (BytesStream(stdin), BytesStream(), BytesStream()))
+    system = System(program, args, options, (BytesStream(stdin), BytesStream(), BytesStream()))
+    for path, content in (files or {}).items():
+        system.put_file(path, content)
+    return system
 
 
 def run(
@@ -120,14 +127,15 @@ def run(
         outcome = system.run()
         if observer is not None:
             observer.close()
-        return _result(system, outcome, tuple("".join(pieces).splitlines()))
+        return result(system, outcome, tuple("".join(pieces).splitlines()))
 
 
 def _load(prog: str | os.PathLike[str], assembler: AssemblerName, syntax: Syntax) -> Program:
     return load_program(str(Path(prog)) if prog != "-" else "-", assembler=assembler, syntax=syntax)
 
 
-def _result(system: System, outcome: Outcome, events: tuple[str, ...]) -> Result:
+def result(system: System, outcome: Outcome, events: tuple[str, ...] = ()) -> Result:
+    """What a system that has run left behind."""
     return Result(
         status=outcome.status,
         ending=outcome.ending,

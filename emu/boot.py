@@ -132,6 +132,13 @@ class System:
             raise ProgramError(f"does not fit into memory: {error}", file=program.path or program.name) from None
         return path
 
+    def put_file(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Create or replace a file of the guest's, with the directories on the way. Raises EmuError."""
+        try:
+            self.kernel.vfs.write_file(_encode(path), data, mode)
+        except SysError as error:
+            raise EmuError(f"the guest's file {path}: {error}") from None
+
     # -- running ------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
