@@ -41,10 +41,10 @@ class Result:
     ending: str
     stdout: bytes
     stderr: bytes
-    ledger: Mapping[str, Any]
-    events: tuple[str, ...]
-    records: tuple[FaultRecord, ...]
-    kills: tuple[OomRecord, ...]
+    ledger: Mapping[str, Any] = field(repr=False)
+    events: tuple[str, ...] = field(repr=False)
+    records: tuple[FaultRecord, ...] = field(repr=False)
+    kills: tuple[OomRecord, ...] = field(repr=False)
     program: Program = field(repr=False)
 
     def fault_report(self) -> str:

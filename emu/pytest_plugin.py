@@ -7,6 +7,7 @@ imported before a test needs it; `-p no:emu` leaves the plugin out.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 _SOURCES = (".asm", ".nasm", ".s", ".S")
 
 
+def _leave_assertions_alone() -> None:
+    """pytest rewrites the assertions of every module of a distribution that has a plugin, which is for plugins with
+    helpers; here it would be the whole laboratory, at several seconds an import and some speed of each kernel entry."""
+    for finder in sys.meta_path:
+        names: object = getattr(finder, "_must_rewrite", None)
+        if isinstance(names, set):
+            names.difference_update([name for name in names if str(name).split(".")[0] in _PACKAGES])  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportUnknownArgumentType]
+            getattr(finder, "_marked_for_rewrite_cache", {}).clear()
+
+
+_PACKAGES = ("emu", "mini_kernel", "userland")
+_leave_assertions_alone()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options, all in a group of their own."""
     group = parser.getgroup("emu", "guest programs (cr3lab)")
@@ -29,6 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--emu-seed", type=int, default=None, metavar="SEED", help="run under this interleaving only")
     group.addoption("--emu-fork", default="", metavar="KINDS", help="classic,odf,sfork: tests that do not say")
     group.addoption("--emu-mem", default="", metavar="SIZES", help="64M,1G: guest RAM of tests that do not say")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse what an option cannot be, before anything runs."""
+    _forks(config)
+    _memories(config)
 
 
 def _seeds(config: pytest.Config) -> list[int]:

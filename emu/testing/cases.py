@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from emu.errors import EmuError
 from emu.testing.grammar import Plan, read_line
-from emu.testing.values import Words
+from emu.testing.values import Words, short
 
 _KEYS: Final = {"name", "program", "run", "expect"}
 
@@ -26,7 +26,7 @@ def parse_cases(path: Path) -> dict[str, Plan]:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise EmuError(f"{path}: error: {error}") from None
+        raise EmuError(f"{short(path)}: error: {error}") from None
     lines = text.splitlines()
     plans: dict[str, Plan] = {}
     for case in document.get("case", []):
@@ -35,31 +35,31 @@ def parse_cases(path: Path) -> dict[str, Plan]:
             raise _mistake(path, lines, name, f"two cases are called {name}")
         plans[name] = plan
     if not plans:
-        raise EmuError(f"{path}: error: no [[case]]")
+        raise EmuError(f"{short(path)}: error: no [[case]]")
     return plans
 
 
 def _case(path: Path, lines: list[str], case: dict[str, Any]) -> tuple[str, Plan]:
     name = case.get("name")
     if not isinstance(name, str) or not isinstance(case.get("program"), str):
-        raise EmuError(f"{path}: error: a case needs a name and a program, both strings")
+        raise EmuError(f"{short(path)}: error: a case needs a name and a program, both strings")
     if unknown := set(case) - _KEYS:
         raise _mistake(
             path, lines, name, f"a case has no {', '.join(sorted(unknown))}; only {', '.join(sorted(_KEYS))}"
         )
-    plan = Plan(str(path), str(path.parent / case["program"]))
+    plan = Plan(short(path), str(path.parent / case["program"]))
     for key in ("run", "expect"):
         for text in case.get(key, []):
             if not isinstance(text, str):
                 raise _mistake(path, lines, name, f"{key} is a list of strings")
             line, column = _position(lines, name, text)
-            read_line(plan, key.upper(), Words(text, str(path), line, column, _row(lines, line)), text)
+            read_line(plan, key.upper(), Words(text, short(path), line, column, _row(lines, line)), text)
     return name, plan
 
 
 def _mistake(path: Path, lines: list[str], name: str, message: str) -> EmuError:
     line, _column = _position(lines, name, name)
-    return EmuError(message, file=str(path), line=line, source=_row(lines, line))
+    return EmuError(message, file=short(path), line=line, source=_row(lines, line))
 
 
 def _row(lines: list[str], line: int) -> str | None:

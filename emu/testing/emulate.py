@@ -71,7 +71,7 @@ class Emulate:
         fork = options.pop("fork", self._fork)
         call = FORK_CALLS.get(fork, FORK_CALLS["classic"])
         env = {"FORK_CALL": str(call), **(options.pop("env", None) or {})}
-        chosen = {"schedule": self._schedule, "memory": self._memory, **options}
+        chosen: dict[str, Any] = {"schedule": self._schedule, "memory": self._memory, **options}
         assembler, syntax = chosen.pop("assembler", "keystone"), chosen.pop("syntax", "intel")
         if not isinstance(prog, Program):
             prog = load(self._find(prog), assembler, syntax, call)

@@ -121,17 +121,19 @@ def parse_expectation(words: Words, text: str) -> Expectation:
 
 def _place(words: Words) -> tuple[str, int, int]:
     """`[symbol + 8, 4]`: symbol, offset and size."""
-    offset, size = 0, 8
-    if words.take("[")[1] != "[":
-        raise words.error("expected [symbol]")
+    offset, size, at = 0, 8, words.at
+    if words.take("[symbol]")[1] != "[":
+        raise words.error("expected [symbol]", at)
     symbol = words.word("a symbol")
+    at = words.at
     while (mark := words.take("]")[1]) != "]":
         if mark == "+":
             offset = words.number("an offset")
         elif mark == ",":
             size = words.number("a size")
         else:
-            raise words.error("expected ], + OFFSET or , SIZE")
+            raise words.error("expected ], + OFFSET or , SIZE", at)
+        at = words.at
     return symbol, offset, size
 
 

@@ -95,9 +95,9 @@ def _difference(e: Expectation, evidence: Evidence, events: Sequence[Event], pla
 
 
 def _text_difference(expected: bytes, found: bytes) -> Iterator[str]:
-    rows = [data.decode(errors="backslashreplace").splitlines(keepends=True) for data in (expected, found)]
+    wanted, had = (data.decode(errors="backslashreplace").splitlines(keepends=True) for data in (expected, found))
     yield "is different (- expected, + found):"
-    yield from (f"    {row[:1]} {row[2:]!r}" for row in difflib.ndiff(*rows) if not row.startswith("?"))
+    yield from (f"    {row[:1]} {row[2:]!r}" for row in difflib.ndiff(wanted, had) if not row.startswith("?"))
 
 
 def _ended(evidence: Evidence) -> str:

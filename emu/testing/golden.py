@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from emu.errors import EmuError
+from emu.testing.values import short
 
 _CONTEXT: Final = 3
 
@@ -29,12 +30,14 @@ def compare_golden(path: Path, lines: list[str], update: bool, chosen: str = "")
     try:
         kept = path.read_text("utf-8")
     except FileNotFoundError:
-        raise GoldenMismatch(f"there is no golden trace {path}: make it with --emu-update") from None
+        raise GoldenMismatch(f"there is no golden trace {short(path)}: make it with --emu-update") from None
     if kept == text:
         return
     old, new = kept.splitlines(), text.splitlines()
     diff = list(difflib.unified_diff(old, new, f"{path.name} (kept)", "this run", "", "", _CONTEXT, ""))
-    raise GoldenMismatch("\n".join([f"the trace is not the one kept in {path} (--emu-update keeps this one):", *diff]))
+    raise GoldenMismatch(
+        "\n".join([f"the trace is not the one kept in {short(path)} (--emu-update keeps this one):", *diff])
+    )
 
 
 def _write(path: Path, text: str) -> None:

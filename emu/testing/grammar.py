@@ -33,7 +33,7 @@ from typing import Final, TypeVar, cast
 from emu.errors import EmuError
 from emu.program import ASSEMBLERS, AssemblerName
 from emu.testing.expect import Expectation, parse_expectation
-from emu.testing.values import Words
+from emu.testing.values import Words, short
 from emu.trace import Filter
 from mini_kernel.uapi import syscall_names
 
@@ -86,14 +86,15 @@ class Plan:
 
 def parse_source(path: Path) -> Plan:
     """The lines of a source file. Raises EmuError (LineError) for the first that cannot be understood."""
-    plan = Plan(str(path))
+    shown = short(path)
+    plan = Plan(shown)
     for number, line in enumerate(path.read_text("utf-8", "surrogateescape").splitlines(), 1):
+        if look := _LOOKALIKE.match(line):
+            raise Words("", shown, number, look.start(1) + 1, line).error("write EXPECT or RUN without a colon")
         found = _LINE.match(line)
         if found is None:
-            if look := _LOOKALIKE.match(line):
-                raise Words("", str(path), number, look.start(1) + 1, line).error("write EXPECT or RUN without a colon")
             continue
-        read_line(plan, found[1], Words(found[2], str(path), number, found.start(2) + 1, line), found[2])
+        read_line(plan, found[1], Words(found[2], shown, number, found.start(2) + 1, line), found[2])
     return plan
 
 
@@ -140,8 +141,9 @@ def _stdin(plan: Plan, words: Words) -> None:
 
 def _env(plan: Plan, words: Words) -> None:
     name = words.word("NAME=value")
-    if words.take("=")[1] != "=":
-        raise words.error("expected NAME=value")
+    at = words.at
+    if words.done or words.take("=")[1] != "=":
+        raise words.error("expected NAME=value", at)
     plan.env[name] = "" if words.done else words.string("a value").decode("utf-8", "surrogateescape")
 
 

@@ -22,6 +22,11 @@ def _assembler() -> "Assembler":
     return assembler
 
 
+def warm_up() -> None:
+    """Start the assembler, which later programs then find ready."""
+    _assembler().assemble("nop", "nop.asm")
+
+
 def load(path: str, assembler: str = "keystone", syntax: str = "intel", fork_call: int | None = None) -> Program:
     """A program by its path. Source that names FORK_CALL has it as a constant. Raises ProgramError, AsmError."""
     status = os.stat(path) if os.path.exists(path) else None

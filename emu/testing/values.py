@@ -1,14 +1,16 @@
 """Literals of EXPECT and RUN lines: numbers, names of the kernel's interface, strings; and where they go wrong."""
 
 import functools
+import os
 import re
+from pathlib import Path
 from typing import Final
 
 from emu.errors import EmuError
 
 #: A word of a line: a string, or anything up to a blank, a bracket, a comma or an operator.
 TOKEN: Final = re.compile(
-    r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<op>[=!<>]=|<|>)|(?P<mark>[\[\],+])|(?P<word>[^\s\[\],+=!<>"]+))'
+    r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<op>[=!<>]=|<|>)|(?P<mark>[\[\],+=])|(?P<word>[^\s\[\],+=!<>"]+))'
 )
 _ESCAPE: Final = re.compile(rb"\\(?:x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _ESCAPES: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"0": b"\0", b"\\": b"\\", b'"': b'"'}
@@ -120,6 +122,12 @@ def number(text: str) -> int | None:
         return int(digits, 0) * factor
     except ValueError:
         return _constants().get(text)
+
+
+def short(path: Path) -> str:
+    """A path as messages show it: from the current directory on where it is below that."""
+    full, here = os.path.abspath(path), os.getcwd()
+    return os.path.relpath(full, here) if full.startswith(here.rstrip("/") + "/") else full
 
 
 @functools.cache

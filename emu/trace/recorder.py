@@ -94,8 +94,9 @@ class Recorder:
     # -- memory listener ----------------------------------------------------------------------------
 
     def _memory(self, kind: str, name: str, text: str) -> None:
-        if self._task is not None:
-            self._add(kind, self._task, name, text)
+        """It belongs to the call or fault whose event follows, which has the place."""
+        if self._task is not None and self._filter.wants(kind, name):
+            self.events.append(Event(kind, self._names.task(self._task), name, text))
 
     def table_broken(self, pgd: int, slot: int, old: int, new: int) -> None:
         """mini_kernel.mm.events.MemoryListener."""
