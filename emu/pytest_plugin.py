@@ -8,7 +8,7 @@ imported before a test needs it; `-p no:emu` leaves the plugin out.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,20 +52,24 @@ def pytest_configure(config: pytest.Config) -> None:
     _memories(config)
 
 
+def _option(config: pytest.Config, name: str) -> Any:
+    return config.getoption(name)
+
+
 def _seeds(config: pytest.Config) -> list[int]:
-    seed = config.getoption("emu_seed")
-    return [seed] if seed is not None else list(range(1, config.getoption("schedules") + 1))
+    seed = _option(config, "emu_seed")
+    return [seed] if seed is not None else list(range(1, _option(config, "schedules") + 1))
 
 
 def _forks(config: pytest.Config) -> list[str]:
-    kinds = [kind.strip() for kind in config.getoption("emu_fork").split(",") if kind.strip()]
+    kinds = [kind.strip() for kind in _option(config, "emu_fork").split(",") if kind.strip()]
     if wrong := [kind for kind in kinds if kind not in ("classic", "odf", "sfork")]:
         raise pytest.UsageError(f"--emu-fork: {wrong[0]} is none of classic, odf, sfork")
     return kinds
 
 
 def _memories(config: pytest.Config) -> list[int]:
-    text = config.getoption("emu_mem")
+    text = _option(config, "emu_mem")
     if not text:
         return []
     from emu.testing.values import number
@@ -76,15 +80,20 @@ def _memories(config: pytest.Config) -> list[int]:
     return [size for size in sizes if size is not None]
 
 
+def _make(kind: Any, parent: pytest.Collector, **arguments: Any) -> Any:
+    """`kind.from_parent`, whose types pytest leaves open."""
+    return kind.from_parent(parent, **arguments)
+
+
 # -- files -----------------------------------------------------------------------------------------
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Sources that are tests, and cases.toml."""
     if file_path.name == "cases.toml":
-        return CasesFile.from_parent(parent, path=file_path)
+        return _make(CasesFile, parent, path=file_path)
     if file_path.suffix in _SOURCES and file_path.name.startswith("test_"):
-        return SourceFile.from_parent(parent, path=file_path)
+        return _make(SourceFile, parent, path=file_path)
     return None
 
 
@@ -97,7 +106,7 @@ class _GuestFile(pytest.File):
         config = self.config
         for variant in variants(plan, _seeds(config), _forks(config), _memories(config)):
             full = f"{name}[{variant.id}]" if variant.id else name
-            yield GuestItem.from_parent(self, name=full, variant=variant)
+            yield _make(GuestItem, self, name=full, variant=variant)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The mistake as the command line shows it."""
@@ -134,14 +143,14 @@ class GuestItem(pytest.Item):
     """One run of a guest program."""
 
     def __init__(self, *, variant: Variant, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]  # pytest leaves it open
         self.variant = variant
 
     def runtest(self) -> None:
         """Run it, and compare. Raises GuestFailure."""
         from emu.testing.judge import judge
 
-        report = judge(self.variant, self.path, self.config.getoption("emu_update"))
+        report = judge(self.variant, self.path, _option(self.config, "emu_update"))
         if report:
             raise GuestFailure("\n".join([*report, *self._replay()]))
 
@@ -202,7 +211,7 @@ def emulate(request: pytest.FixtureRequest) -> Emulate:
         _chosen(request, "fork_kind", "classic"),
         _chosen(request, "schedule", None),
         _chosen(request, "ram_size", 1 << 30),
-        request.config.getoption("emu_update"),
+        _option(request.config, "emu_update"),
     )
 
 
@@ -221,9 +230,11 @@ def machine(emulate: Emulate) -> Iterator[Callable[..., System]]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed Python test that emulated shows the fault reports of its guests."""
-    report: Any = yield
+    report = yield
     funcargs: dict[str, Any] = getattr(item, "funcargs", {})
     emulated = funcargs.get("emulate")
     if emulated is not None and report.when == "call" and report.failed:

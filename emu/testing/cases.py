@@ -53,7 +53,7 @@ def _case(path: Path, lines: list[str], case: dict[str, Any]) -> tuple[str, Plan
             if not isinstance(text, str):
                 raise _mistake(path, lines, name, f"{key} is a list of strings")
             line, column = _position(lines, name, text)
-            read_line(plan, key.upper(), Words(text, short(path), line, column, _row(lines, line)), text)
+            read_line(plan, key.upper(), Words(text, short(path), line, column, _row(lines, line) or text), text)
     return name, plan
 
 

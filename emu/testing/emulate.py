@@ -70,9 +70,10 @@ class Emulate:
         """A system before its first instruction."""
         fork = options.pop("fork", self._fork)
         call = FORK_CALLS.get(fork, FORK_CALLS["classic"])
-        env = {"FORK_CALL": str(call), **(options.pop("env", None) or {})}
+        env: dict[str, str] = {"FORK_CALL": str(call), **(options.pop("env", None) or {})}
         chosen: dict[str, Any] = {"schedule": self._schedule, "memory": self._memory, **options}
-        assembler, syntax = chosen.pop("assembler", "keystone"), chosen.pop("syntax", "intel")
+        assembler: str = chosen.pop("assembler", "keystone")
+        syntax: str = chosen.pop("syntax", "intel")
         if not isinstance(prog, Program):
             prog = load(self._find(prog), assembler, syntax, call)
         return boot_system(prog, args, fork="classic" if fork == "sfork" else fork, env=env, **chosen)
