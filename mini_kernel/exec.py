@@ -136,6 +136,7 @@ def _build_stack(k: "Kernel", mm: Mm, image: elf.ElfImage, base: int, program: P
     platform, random = sp, sp + 7
     block[:0] = extra
     vectors = _vectors(image, base, execfn, platform, random)
+    mm.auxv = struct.pack(f"<{len(vectors)}Q", *vectors)
     argc = len(program.argv)
     words = [argc, *addresses[:argc], 0, *addresses[argc:], 0, *vectors]
     top, sp = sp, sp - 8 * len(words) & -16

@@ -13,7 +13,6 @@ from mini_kernel.clock import Clock
 from mini_kernel.console import Console
 from mini_kernel.errors import SysError
 from mini_kernel.fs.fdtable import FdTable
-from mini_kernel.fs.hosttree import HostTree
 from mini_kernel.fs.inode import RegularFile
 from mini_kernel.fs.shm import SegmentTable
 from mini_kernel.fs.stream import HostStream
@@ -52,7 +51,6 @@ class Config:
     root: str | None = None  # host directory served as `/`
     checking: bool = False  # recompute the invariants after every kernel entry
     thp: str = "never"  # where huge pages come unasked: one of mm.THP_MODES
-    root_writable: bool = False  # changes below it are made on the host, too
 
 
 @dataclass
@@ -76,9 +74,7 @@ class Kernel:
         self.random = Random(self.config.seed)
         self.clock = Clock(cpu)
         self.sched = Scheduler(cpu, self.clock)
-        root = self.config.root
-        tree = HostTree(root, self.config.root_writable) if root is not None else None
-        self.vfs = Vfs(self.frames, self.clock, self.random, tree, self)
+        self.vfs = Vfs(self.frames, self.clock, self.random, self.config.root, self)
         self.net = Network(self.vfs.sb, self.clock, self.sched, self.random)
         self.shm = SegmentTable(self.frames, self.clock, self.sched)
         self.traps = Traps(self)
@@ -169,13 +165,15 @@ class Kernel:
     # -- stopping -----------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """No task can run: all are gone, or all wait for ever. Leave user mode."""
+        """No task can run: all are gone, all wait for ever, or a debugger holds the others. Leave user mode."""
+        self.cpu.stop()
+        if self.sched.held and any(t.state is State.RUNNABLE for t in self.tasks.values()):
+            return
         waiting = [
             (t.tid, t.call[0] if t.call and t.state is State.WAITING else -1) for t in self.tasks.values() if t.alive
         ]
         if waiting:
             self.deadlock = Deadlock(waiting)
-        self.cpu.stop()
 
     @property
     def exit_status(self) -> int | None:

@@ -20,6 +20,7 @@ class Scheduler:
         self.clock = clock
         self.run_queue = RunQueue()
         self.current: Task | None = None  # may run on; None when it gave the CPU up
+        self.held: frozenset[int] = frozenset()  # tids that a debugger keeps from running; they stay in the queue
         self.loaded: Task | None = None  # whose state is in the CPU
         self.switches = 0
         self._credited = cpu.blocks()  # blocks before this are on somebody's account
@@ -57,13 +58,20 @@ class Scheduler:
         task = self.current
         if task is not None and task.state is State.RUNNABLE:
             return task
-        while self.run_queue.tasks:
-            task = self.run_queue.tasks.popleft()
-            if task.state is State.RUNNABLE:
-                self.current = task
-                return task
+        queue = self.run_queue.tasks
+        passed: list[Task] = []
         self.current = None
-        return None
+        while queue:
+            task = queue.popleft()
+            if task.state is not State.RUNNABLE:
+                continue
+            if task.tid in self.held:
+                passed.append(task)
+                continue
+            self.current = task
+            break
+        queue.extendleft(reversed(passed))
+        return self.current
 
     def credit(self) -> None:
         """Charge the blocks run since the last switch to the task whose state is loaded."""

@@ -77,6 +77,10 @@ class Debugger(Runner):
         """To the next instruction that is jumped to."""
         return self.run(Plan(goals.Jump(self._tid())))
 
+    def step_outside(self, low: int, high: int) -> Stop:
+        """To an instruction outside [low, high), wherever that is."""
+        return self.run(Plan(goals.Leave(self._tid(), low, high)))
+
     def until(self, place: int | str) -> Stop:
         """To a place, reached by the current task."""
         return self.run(Plan(goals.Arrive(self._tid(), self.locate(place))))
@@ -142,6 +146,10 @@ class Debugger(Runner):
         return reverse.last(self, point)
 
     # -- by hand ------------------------------------------------------------------------------------
+
+    def intervene(self) -> None:
+        """To be called before anything is changed by hand: what was known of the future does not hold any more."""
+        self.history.change()
 
     def switch(self, tid: int) -> None:
         """Give the CPU to another task. Raises DebugError if it cannot run now."""

@@ -30,8 +30,8 @@ from emu.debug.events import (
     Time,
     Walk,
 )
+from emu.debug.tape import Tape
 from emu.machine import DebugMachine
-from emu.tape import Tape
 from mini_kernel.mm.foresee import Verdict, foresee
 from mini_kernel.signal import is_handled
 from mini_kernel.syscalls.table import TABLE
@@ -102,6 +102,10 @@ class Tap:
     def now(self) -> Time:
         """The present moment."""
         return Time(self.machine.instructions(), self.entries)
+
+    def hold_again(self) -> None:
+        """An entry that was stopped before shall not go on, but stop before itself again."""
+        self._held = None
 
     def forget(self, last_entry: tuple[int, bool]) -> None:
         """The system has been put back: nothing that was seen holds."""

@@ -119,8 +119,9 @@ class DebugMachine(Machine):
     # -- running ------------------------------------------------------------------------------------
 
     def set_instructions(self, count: int) -> None:
-        """Set the clock of `instructions()`."""
+        """Set the clock of `instructions()`, to a moment at which no instruction is half done."""
         self._probe.count = count
+        self._probe.last = NOWHERE
 
     def run(self) -> StopReason:
         """As Machine.run, or "probe" or "access"."""

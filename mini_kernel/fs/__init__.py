@@ -11,9 +11,7 @@
     pipe, device, tty, event         files that are not stored anywhere
     stream    what the embedding provides as standard input and output
     shm       System V shared memory: segments and what attaches them
-    superblock what inodes have in common, and what may stand behind one
-    hosttree  a host directory, from outside: no step follows a link
-    host      one as a tree of the guest, read-only or writable
+    host      a host directory as a read-only tree
     proc/     /proc: processes and the system as files
 
 A system call moves data in two steps: the file says how many bytes it can take or give now (or that the caller must

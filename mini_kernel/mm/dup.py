@@ -201,4 +201,4 @@ def copy_vmas(parent: Mm, child: Mm) -> None:
         child.merge_range(0, TASK_SIZE)
     child.start_brk, child.brk = parent.start_brk, parent.brk
     child.limits = parent.limits.copy()
-    child.arguments, child.environment = parent.arguments, parent.environment
+    child.arguments, child.environment, child.auxv = parent.arguments, parent.environment, parent.auxv

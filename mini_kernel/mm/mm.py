@@ -89,6 +89,7 @@ class Mm:
         self.lock_future = 0  # VM_LOCKED | VM_LOCKONFAULT of mlockall(MCL_FUTURE)
         self.arguments: tuple[int, int] = (0, 0)  # where the argument strings begin and end on the stack
         self.environment: tuple[int, int] = (0, 0)  # the same for the strings behind them
+        self.auxv = b""  # the auxiliary vector, as execve(2) put it on the stack
 
     @property
     def cr3(self) -> int:

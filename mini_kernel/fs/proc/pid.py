@@ -35,6 +35,7 @@ _TEXTS: Final[dict[bytes, tuple[int, Callable[[Subject], bytes]]]] = {
     b"oom_score": (0o444, status.oom_score),
     b"cmdline": (0o444, strings.cmdline),
     b"environ": (0o400, strings.environ),
+    b"auxv": (0o400, strings.auxv),
     b"maps": (0o444, maps.maps),
     b"smaps": (0o444, maps.smaps),
     b"smaps_rollup": (0o444, maps.smaps_rollup),

@@ -1,6 +1,6 @@
-"""cmdline and environ: the strings execve(2) left on the stack, as they are in memory now (proc(5)).
+"""cmdline, environ and auxv: what execve(2) left on the stack (proc(5)).
 
-They are read where the program may have changed them, as in Linux, and without bringing anything into memory.
+The strings are read where the program may have changed them, as in Linux, and without bringing anything into memory.
 """
 
 from mini_kernel.fs.proc.views import Subject
@@ -18,6 +18,12 @@ def environ(subject: Subject) -> bytes:
     """/proc/PID/environ; empty for a zombie."""
     mm = subject.mm
     return _read(mm, mm.environment) if mm else b""
+
+
+def auxv(subject: Subject) -> bytes:
+    """/proc/PID/auxv, as it was at execve(2); empty for a zombie."""
+    mm = subject.mm
+    return mm.auxv if mm else b""
 
 
 def _read(mm: Mm, where: tuple[int, int]) -> bytes:
