@@ -36,6 +36,14 @@ def natural(text: str) -> int:
     return value
 
 
+def port(text: str) -> int:
+    """A TCP port, 0 for any."""
+    value = natural(text)
+    if value > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port: 65535 is the last")
+    return value
+
+
 def positive(text: str) -> int:
     """A number from 1 on."""
     value = natural(text)
@@ -83,7 +91,6 @@ def add_system(parser: Parser) -> None:
     parser.add_argument("--fork", metavar="KIND", default="classic", help="what plain fork(2) means at the start")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of everything random (default 0)")
     parser.add_argument("--root", metavar="DIR", help="serve this directory read-only as /; writes go to memory")
-    parser.add_argument("--root-writable", action="store_true", help="make changes below --root on the host, too")
     parser.add_argument("--env", type=variable, action="append", default=[], metavar="K=V", help="add a variable")
     parser.add_argument("--stdin", metavar="FILE", help="the guest's standard input")
     parser.add_argument("--check", action="store_true", help="recompute the memory invariants after every entry (slow)")

@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, help_text, add, command in (
         ("run", "run a program", _add_run, _run),
         ("asm", "assemble a program", _add_asm, _asm),
+        ("gdb", "serve a program to gdb", _add_gdb, _gdb),
         ("bench", "measure, and compare with the host", _add_bench, _bench),
         ("selftest", "check the engine and the calibrations the machine depends on", _add_selftest, _selftest),
     ):
@@ -131,6 +132,17 @@ def _add_asm(parser: argparse.ArgumentParser) -> None:
     options.add_assembler(parser)
 
 
+def _add_gdb(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "emu gdb [OPTIONS] PROG [ARGS...]"
+    options.add_program(parser)
+    options.add_assembler(parser)
+    options.add_system(parser.add_argument_group("system"))
+    parser.add_argument(
+        "--port", type=options.port, default=0, metavar="N", help="of 127.0.0.1 (default: any free one)"
+    )
+    parser.add_argument("--once", action="store_true", help="end after the first session")
+
+
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="*", help="what to measure (default: everything)")
     parser.add_argument("--list", action="store_true", help="show what can be measured")
@@ -156,6 +168,12 @@ def _asm(arguments: argparse.Namespace) -> int:
     from emu.cli.assemble import assemble
 
     return assemble(arguments)
+
+
+def _gdb(arguments: argparse.Namespace) -> int:
+    from emu.cli.gdb import gdb
+
+    return gdb(arguments)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@ import argparse
 import atexit
 import contextlib
 import gc
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +11,8 @@ from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from emu.cli.arguments import assembler_of, program_of
-from emu.cli.files import readable, warn, writable
+from emu.cli.files import warn, writable
+from emu.cli.system import options_of, streams_of
 from emu.cli.terminal import TerminalGuard
 
 if TYPE_CHECKING:
@@ -73,28 +73,11 @@ def _boot(
     cleanup: contextlib.ExitStack,
     guard: TerminalGuard,
 ) -> "System":
-    from emu.boot import DEFAULT_ENVIRONMENT, DEFAULT_MEMORY, Options, System
-    from mini_kernel.fs.stream import FdStream
+    from emu.boot import System
 
-    stdin = 0
-    if arguments.stdin is not None:
-        stdin = readable("--stdin", arguments.stdin)
-        cleanup.callback(os.close, stdin)
-    options = Options(
-        memory=DEFAULT_MEMORY if arguments.mem is None else arguments.mem,
-        fork=arguments.fork,
-        seed=arguments.seed,
-        root=arguments.root,
-        root_writable=arguments.root_writable,
-        check=arguments.check,
-        thp=arguments.thp,
-        max_insns=arguments.max_insns,
-        timeout=arguments.timeout,
-        environment={**DEFAULT_ENVIRONMENT, **dict(arguments.env)},
-    )
-    streams = FdStream(stdin), FdStream(1), FdStream(2)
+    streams = streams_of(arguments, cleanup)
     guard.streams = streams
-    return System(program, args, options, streams)
+    return System(program, args, options_of(arguments), streams)
 
 
 class _Interrupter:

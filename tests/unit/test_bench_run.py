@@ -2,7 +2,6 @@
 
 import math
 import mmap
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import Self
 
@@ -70,7 +69,6 @@ EMU: Mapping[str, Rows] = {
     "sfork": sfork_rows(),
     "snapshot": [({"policy": policy, "mib": 16}, "/s") for policy in FORKS],
     "redis-like": [({"policy": policy, "mib": 1, "what": what}, "us") for policy in FORKS for what in PAUSES],
-    "shell-loop": [({"loop": "200 x true", "policy": policy}, "ms") for policy in ("classic", "odf")],
     "switch": [({"what": "pipe"}, "us")],
     "cpu": [({"loop": loop}, "MIPS") for loop in ("xorshift", "tight", "unrolled")],
     "startup": [({"what": "run hello.asm"}, "ms")],
@@ -83,8 +81,6 @@ COUNTED = ("kB", "faults", "%")  # what may be nothing, and is not measured more
 @pytest.mark.parametrize("name", NAMES)
 def test_every_measurement_runs_and_gives_its_rows_for_every_policy(name: str) -> None:
     """Names, cases and units are published: exactly these, each once. The host's rows are there or named as skipped."""
-    if name == "shell-loop" and shutil.which("busybox") is None:
-        pytest.skip("busybox is not installed")
     report = run([name], runs=2, quick=True)
     assert {r.bench for r in report.rows} == {name}
     found = [(r.subject(), r.unit) for r in report.rows if r.where == "emu"]
@@ -92,7 +88,7 @@ def test_every_measurement_runs_and_gives_its_rows_for_every_policy(name: str) -
     for r in report.rows:
         assert 0 <= r.min <= r.median <= r.max < math.inf
         assert r.unit in COUNTED or (r.min > 0 and r.runs == 2)
-    if name not in WITHOUT_HOST and name not in ("startup", "shell-loop") and compiler() is None:
+    if name not in WITHOUT_HOST and name != "startup" and compiler() is None:
         assert any("no C compiler" in what for what in report.skipped)
     elif name not in WITHOUT_HOST:
         assert any(r.where == "host" for r in report.rows)

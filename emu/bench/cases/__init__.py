@@ -5,14 +5,13 @@ basic.py   system calls, faults, switches, instructions, start-up
 fork.py    fork by policy: its time, the faults after it, and both together
 sfork.py   memory shared by processes, four ways
 loops.py   what forks in a loop, or while it serves: a fork server, a key-value store
-shell.py   a shell's loop of forks and execs
 bars.py    what must be reached, what was reported elsewhere, what each bench is about
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from emu.bench.cases import basic, fork, loops, sfork, shell
+from emu.bench.cases import basic, fork, loops, sfork
 from emu.bench.cases.bars import ABOUT, BARS, SEEDS
 from emu.bench.cases.fork import POLICIES
 from emu.bench.cases.lab import HOST_FORK_MIB, Lab, Measurement
@@ -28,7 +27,6 @@ BENCHES: Final[Mapping[str, Callable[[Lab], Iterator[Measurement]]]] = {
     "sfork": sfork.sfork,
     "snapshot": loops.snapshot,
     "redis-like": loops.redis_like,
-    "shell-loop": shell.shell_loop,
     "switch": basic.switch,
     "cpu": basic.cpu,
     "startup": basic.startup,

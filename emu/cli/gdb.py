@@ -1,0 +1,44 @@
+"""`emu gdb`: boot a program and wait for gdb on a port of 127.0.0.1."""
+
+import argparse
+import contextlib
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from emu.cli.arguments import assembler_of, program_of
+from emu.cli.files import warn
+from emu.cli.system import options_of, streams_of
+
+if TYPE_CHECKING:
+    from emu.boot import System
+
+
+def gdb(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C, or one session with --once; the exit status."""
+    from emu.boot import System
+    from emu.gdb import Server, Target
+    from emu.program import load_program
+
+    assembler, syntax = assembler_of(arguments)
+    prog, args = program_of(arguments)
+    program = load_program(prog, assembler=assembler, syntax=syntax, warn=warn)
+    options = options_of(arguments, debug=True)
+    with contextlib.ExitStack() as cleanup:
+
+        def boot(changed: list[str] | None) -> "System":
+            streams = streams_of(arguments, cleanup)
+            return System(program, args if changed is None else changed, options, streams)
+
+        target = Target(boot)
+        cleanup.callback(target.close)
+        try:
+            server = Server(target, arguments.port)
+        except OSError as error:
+            print(f"emu: --port {arguments.port}: {error.strerror}", file=sys.stderr)
+            return 2
+        cleanup.callback(server.close)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print(f"emu: gdb -ex 'target extended-remote 127.0.0.1:{server.port}'", file=sys.stderr, flush=True)
+        server.serve(1 if arguments.once else None)
+    return 0

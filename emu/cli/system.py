@@ -1,0 +1,41 @@
+"""From the options that every command with a program has, a system's own."""
+
+import argparse
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from emu.cli.files import readable
+
+if TYPE_CHECKING:
+    from emu.boot import Options
+    from mini_kernel.fs.stream import FdStream
+
+
+def options_of(arguments: argparse.Namespace, debug: bool = False) -> "Options":
+    """The system that the operator wants; `debug`: on a machine for the debugger."""
+    from emu.boot import DEFAULT_ENVIRONMENT, DEFAULT_MEMORY, Options
+
+    return Options(
+        memory=DEFAULT_MEMORY if arguments.mem is None else arguments.mem,
+        fork=arguments.fork,
+        seed=arguments.seed,
+        root=arguments.root,
+        check=arguments.check,
+        thp=arguments.thp,
+        max_insns=arguments.max_insns,
+        timeout=arguments.timeout,
+        debug=debug,
+        environment={**DEFAULT_ENVIRONMENT, **dict(arguments.env)},
+    )
+
+
+def streams_of(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> "tuple[FdStream, FdStream, FdStream]":
+    """Standard input, from --stdin if that is given, output and error."""
+    from mini_kernel.fs.stream import FdStream
+
+    stdin = 0
+    if arguments.stdin is not None:
+        stdin = readable("--stdin", arguments.stdin)
+        cleanup.callback(os.close, stdin)
+    return FdStream(stdin), FdStream(1), FdStream(2)

@@ -1,0 +1,463 @@
+"""The guest as gdb sees it: inferiors and threads, resuming some of them, and what to say about a stop.
+
+A process is an inferior, a task a thread of it; ids are the guest's. gdb is told of a process when it is born, by the
+stop of its parent's fork, and lets it go with a detach; what it has let go runs on and stops for nothing. Tasks that
+a resume leaves out are held: they keep their place in the run queue and do not get the CPU.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from emu.boot import System
+from emu.debug import state
+from emu.debug.debugger import DebugError, Debugger
+from emu.debug.events import (
+    Executed,
+    Exited,
+    Faulted,
+    Forked,
+    SignalDelivered,
+    Switched,
+    SyscallEntered,
+    SyscallReturned,
+)
+from emu.debug.points import Breakpoint, Catchpoint, Point, WatchKind, Watchpoint
+from emu.debug.stops import (
+    AtBeginning,
+    AtBreakpoint,
+    BeforeCall,
+    BeforeFault,
+    Caught,
+    Ended,
+    Interrupted,
+    Stop,
+    Watched,
+)
+from emu.gdb import description
+from mini_kernel.process import exit_group
+from mini_kernel.signal import pack_info
+from mini_kernel.task import SigInfo, State, Task
+from mini_kernel.uapi.numbers import SYS_clone, SYS_clone3, SYS_vfork
+from mini_kernel.uapi.signal import SI_USER, SIGINT, SIGKILL, SIGTRAP, TRAP_BRKPT
+from mini_kernel.x86 import RIP
+
+_FORKS: Final = frozenset((SYS_vfork, SYS_clone, SYS_clone3))
+#: Classes of faults that become signals; "" are exceptions that are no page faults.
+_REFUSED: Final = frozenset(("", "unmapped", "protection", "bus", "oom"))
+_WATCHES: Final[dict[int, WatchKind]] = {2: "write", 3: "read", 4: "access"}
+_WATCH_NAMES: Final = {"write": "watch", "change": "watch", "read": "rwatch", "access": "awatch"}
+U64: Final = (1 << 64) - 1
+
+
+class Action(NamedTuple):
+    """What a thread shall do: "c" continue, "s" step, "r" step while in [start, end); `signo` is delivered first."""
+
+    kind: str
+    signo: int = 0
+    start: int = 0
+    end: int = 0
+
+
+class Halt(NamedTuple):
+    """A stop, ready to be told: the packet, and the thread it is about (0, 0 if a process is gone)."""
+
+    packet: str
+    tgid: int = 0
+    tid: int = 0
+
+
+@dataclass
+class Inferior:
+    """What a process's tasks are to gdb."""
+
+    points: dict[tuple[int, int, int], Point] = field(default_factory=dict[tuple[int, int, int], Point])
+    signal: SigInfo | None = None  # of the last stop
+
+
+class Target:
+    """One run of the program, under a debugger. `boot` makes the system anew."""
+
+    def __init__(self, boot: Callable[[list[str] | None], System]) -> None:
+        self._boot = boot
+        self.say: Callable[[str], None] = lambda text: None
+        self.start(None)
+
+    def start(self, arguments: list[str] | None) -> None:
+        """Boot, with other arguments if they are given. Raises EmuError."""
+        self.system = self._boot(arguments)
+        self.d = Debugger(self.system)
+        self.inferiors: dict[int, Inferior] = {}
+        self.passed: frozenset[int] = frozenset()  # signals that gdb does not want to see
+        self.ended: Halt | None = None
+        self.last: Halt | None = None
+        self._queue: deque[Halt] = deque()
+        self._vforks: dict[int, int] = {}  # parent tid -> child tid
+        self._held_fault: BeforeFault | None = None
+        self._announced: set[tuple[int, int]] = set()  # (tid, signal) told before the kernel sent it
+        self._calls: list[Catchpoint] = []
+        self._catch()
+        if self.d.current is not None:
+            self.inferiors[self.d.current.tgid] = Inferior()
+
+    def close(self) -> None:
+        """Give the system's memory back."""
+        self.system.close()
+
+    def _catch(self) -> None:
+        """What every session wants to know of."""
+        self._standing = [self.d.add(Catchpoint(kind=kind)) for kind in (Forked, Executed, Exited, SignalDelivered)]
+        vfork_ends = Catchpoint(kind=SyscallReturned, only=_FORKS, condition=lambda d: bool(self._vforks))
+        self._standing.append(self.d.add(vfork_ends))
+        self.d.add(Catchpoint(kind=Faulted, only=_REFUSED, before=True))
+
+    # -- threads ------------------------------------------------------------------------------------
+
+    def tasks(self, tgid: int | None = None) -> list[Task]:
+        """The live tasks of one attached process, or all, by id."""
+        kernel = self.d.kernel
+        found = [t for t in kernel.tasks.values() if t.alive and t.user_mm is not None and t.tgid in self.inferiors]
+        return sorted((t for t in found if tgid in (None, t.tgid)), key=lambda t: t.tid)
+
+    def attach(self, tgid: int) -> bool:
+        """Take a live process that was let go; False if there is none."""
+        if all(t.tgid != tgid or not t.alive for t in self.d.kernel.tasks.values()):
+            return False
+        self.inferiors.setdefault(tgid, Inferior())
+        return True
+
+    def detach(self, tgid: int) -> None:
+        """Let a process go."""
+        inferior = self.inferiors.pop(tgid, None)
+        for point in list(inferior.points.values()) if inferior else []:
+            self.d.points.remove(point.number)
+
+    # -- points -------------------------------------------------------------------------------------
+
+    def insert(self, tgid: int, kind: int, address: int, length: int) -> bool:
+        """Z packets: 0 and 1 breakpoints, 2 to 4 watchpoints. False for what is not supported. May be repeated."""
+        inferior = self.inferiors.get(tgid)
+        if inferior is None or kind > 4 or (kind >= 2 and not 0 < length <= 4096):
+            return False
+        key = kind, address, length
+        if key not in inferior.points:
+            if kind < 2:
+                point: Point = Breakpoint(tgid=tgid, address=address, text=f"*{address:#x}")
+            else:
+                point = Watchpoint(tgid=tgid, address=address, length=length, kind=_WATCHES[kind])
+            inferior.points[key] = self.d.add(point)
+        return True
+
+    def remove(self, tgid: int, kind: int, address: int, length: int) -> None:
+        """z packets. May be repeated."""
+        inferior = self.inferiors.get(tgid)
+        point = inferior.points.pop((kind, address, length), None) if inferior else None
+        if point is not None:
+            self.d.points.remove(point.number)
+
+    def catch_calls(self, numbers: Iterable[int] | None) -> None:
+        """Stop at these system calls, at all for an empty list, at none for None."""
+        for point in self._calls:
+            self.d.points.remove(point.number)
+        self._calls = []
+        if numbers is not None:
+            only = frozenset(numbers)
+            for kind, before in ((SyscallEntered, True), (SyscallReturned, False)):
+                self._calls.append(self.d.add(Catchpoint(kind=kind, only=only, before=before)))
+
+    # -- running ------------------------------------------------------------------------------------
+
+    def resume(self, actions: dict[int, Action]) -> Halt:
+        """Let the tasks of `actions` go on (and all that gdb does not know) until something is to be told."""
+        if self._queue:
+            return self._told(self._queue.popleft())
+        if self.ended is not None:
+            return self.ended
+        self._send_signals(actions)
+        held = frozenset(t.tid for t in self.tasks() if t.tid not in actions)
+        stepper = next(((tid, a) for tid, a in actions.items() if a.kind in "sr"), None)
+        while True:
+            if not self._hold(held):
+                return self._told(self._stalled())
+            stop = self._run(stepper)
+            halt = self._judge(stop, stepper) or self._passing(stop)
+            if halt is not None:
+                return self._told(halt)
+
+    def _passing(self, stop: Stop) -> Halt | None:
+        """A stop that is not told may be at a breakpoint, which going on from would pass."""
+        task = self.d.current
+        inferior = self.inferiors.get(task.tgid) if task is not None else None
+        if task is None or inferior is None or not isinstance(stop, Caught):
+            return None
+        rip = self.d.machine.regs[RIP]
+        at = any(kind < 2 and address == rip for kind, address, _length in inferior.points)
+        return self._halt(stop, "05", "swbreak:;", task.tid) if at else None
+
+    def backwards(self, step: bool) -> Halt:
+        """One instruction back, or back to what stopped before. Raises DebugError.
+
+        gdb was told of births and deaths when they happened, and is not told of them backwards.
+        """
+        self._queue.clear()
+        self._announced.clear()
+        for point in self._standing:
+            point.enabled = False
+        try:
+            stop = self.d.back() if step else self.d.back_cont()
+            if isinstance(stop, Watched):
+                self.d.back()  # gdb compares values, and wants to be where the old one is
+                self.d.stops = [replace(stop, rip=self.d.machine.regs[RIP])]
+        finally:
+            for point in self._standing:
+                point.enabled = True
+        self.ended = None
+        self._reconcile(stop)
+        halt = self._judge(stop, None) or self._halt(stop, "05") or self._stalled()
+        return self._told(halt)
+
+    def _reconcile(self, stop: Stop) -> None:
+        """Know the processes of an earlier moment: those that live, of whom some had been let go or had ended."""
+        alive = {t.tgid for t in self.d.kernel.tasks.values() if t.alive}
+        for tgid in [tgid for tgid in self.inferiors if tgid not in alive]:
+            self.detach(tgid)
+        if stop.tgid:
+            self.attach(stop.tgid)
+
+    def _told(self, halt: Halt) -> Halt:
+        self.last = halt
+        return halt
+
+    def _send_signals(self, actions: dict[int, Action]) -> None:
+        """Signals that gdb passes on: the one of the last stop comes by itself, another is sent."""
+        fault, self._held_fault = self._held_fault, None
+        for tid, action in actions.items():
+            task = self.d.kernel.tasks.get(tid)
+            inferior = self.inferiors.get(task.tgid) if task else None
+            if task is None or inferior is None:
+                continue
+            last = inferior.signal
+            if action.signo and (last is None or last.signo != action.signo):
+                self.d.intervene()
+                task.send_signal(action.signo, SI_USER)
+            elif not action.signo and fault is not None and fault.tid == tid:
+                self.d.tap.hold_again()  # not delivered: the instruction faults, and stops, again
+            inferior.signal = None
+
+    def _hold(self, held: frozenset[int]) -> bool:
+        """Keep these tasks from running; False if nobody else can."""
+        sched, traps = self.d.kernel.sched, self.d.kernel.traps
+        if held != sched.held:
+            self.d.intervene()
+            sched.held = held
+        current = sched.current
+        if current is not None and current.tid in held:
+            sched.yield_cpu()
+            current = None
+        if current is None:
+            traps.dispatch()
+        return sched.current is not None
+
+    def _run(self, stepper: tuple[int, Action] | None) -> Stop:
+        d = self.d
+        if stepper is None:
+            return d.cont()
+        tid, action = stepper
+        task = d.kernel.tasks.get(tid)
+        if task is not None and d.current is not task:
+            if task.state is not State.RUNNABLE:
+                return d.step_event(Switched)
+            d.switch(tid)
+        if action.kind == "r":
+            return d.step_outside(action.start, action.end)
+        return d.step()
+
+    # -- stops --------------------------------------------------------------------------------------
+
+    def _judge(self, stop: Stop, stepper: tuple[int, Action] | None) -> Halt | None:
+        """What to tell of a stop, None to go on. What else happened at the same time is told next."""
+        halts = [halt for each in (self.d.stops or [stop]) if (halt := self._halt_of(each)) is not None]
+        if halts:
+            self._queue.extend(halts[1:])
+            return halts[0]
+        if stepper is not None and self.d.current is not None and stop.tid == stepper[0]:
+            passing = isinstance(stop, Caught) and isinstance(stop.event, Switched)
+            return None if passing else self._halt(stop, "05")
+        return None
+
+    def _halt_of(self, stop: Stop) -> Halt | None:
+        match stop:
+            case Ended():
+                return self.ended or self._stalled()
+            case Interrupted():
+                return self._halt(stop, f"{SIGINT:02x}")
+            case AtBreakpoint():
+                return self._halt(stop, "05", "swbreak:;")
+            case Watched():
+                name = _WATCH_NAMES[stop.point.kind]
+                return self._halt(stop, "05", f"{name}:{stop.point.address:x};", stop.by)
+            case BeforeCall():
+                return self._halt(stop, "05", f"syscall_entry:{stop.number:x};")
+            case BeforeFault():
+                return self._fault(stop)
+            case Caught():
+                return self._event(stop)
+            case AtBeginning():
+                return self._halt(stop, "00", "replaylog:begin;")
+            case _:
+                return None
+
+    def _event(self, stop: Caught) -> Halt | None:
+        event = stop.event
+        match event:
+            case Exited():
+                return self._exited(event) if event.last else None
+            case Forked() if event.tgid in self.inferiors and event.kind != "thread":
+                self.inferiors[event.child_tgid] = Inferior()
+                name = "vfork" if event.kind == "vfork" else "fork"
+                if name == "vfork":
+                    self._vforks[event.tid] = event.child
+                return self._halt(stop, "05", f"{name}:p{event.child_tgid:x}.{event.child:x};", event.tid)
+            case Executed() if event.tgid in self.inferiors:
+                self._forget_points(event.tgid)
+                return self._halt(stop, "05", f"exec:{event.path.hex()};", event.tid)
+            case SyscallReturned():
+                if self._vforks.get(event.tid) is not None and stop.point not in self._calls:
+                    del self._vforks[event.tid]
+                    return self._halt(stop, "05", "vforkdone:;", event.tid)
+                return self._halt(stop, "05", f"syscall_return:{event.number:x};", event.tid) if stop.point else None
+            case SignalDelivered():
+                return self._delivered(stop, event)
+            case _:
+                return None
+
+    def _exited(self, event: Exited) -> Halt | None:
+        """A process is gone."""
+        if self.inferiors.pop(event.tgid, None) is None:
+            return None
+        signo = event.status & 0x7F
+        code = f"X{description.signal_to_gdb(signo):02x}" if signo else f"W{event.status >> 8 & 0xFF:02x}"
+        halt = Halt(f"{code};process:{event.tgid:x}")
+        if not self.inferiors:
+            self.ended = halt
+        return halt
+
+    def _forget_points(self, tgid: int) -> None:
+        inferior = self.inferiors[tgid]
+        for point in inferior.points.values():
+            self.d.points.remove(point.number)
+        inferior.points.clear()
+
+    def _fault(self, stop: BeforeFault) -> Halt | None:
+        """Before an exception that becomes a signal."""
+        if stop.verdict is not None:
+            info = SigInfo(stop.verdict.signal, stop.verdict.code, address=stop.address)
+        else:
+            signo = self.d.kernel.traps.foresee(self.d.kernel.tasks[stop.tid], stop.vector)
+            info = SigInfo(signo, 1, address=stop.rip)
+        if not info.signo or info.signo in self.passed:
+            return None
+        self._held_fault = stop
+        self._announced.add((stop.tid, info.signo))
+        return self._signal(stop, stop.tid, info)
+
+    def _delivered(self, stop: Stop, event: SignalDelivered) -> Halt | None:
+        """A signal has reached its handler, if gdb was not told of it when its cause stopped."""
+        key = event.tid, event.info.signo
+        if key in self._announced:
+            self._announced.discard(key)
+            return None
+        return None if event.info.signo in self.passed else self._signal(stop, event.tid, event.info)
+
+    def _signal(self, stop: Stop, tid: int, info: SigInfo) -> Halt | None:
+        task = self.d.kernel.tasks.get(tid)
+        inferior = self.inferiors.get(task.tgid) if task is not None else None
+        if inferior is None:
+            return None
+        inferior.signal = info
+        return self._halt(stop, f"{description.signal_to_gdb(info.signo):02x}", "", tid)
+
+    def _halt(self, stop: Stop, signo: str, reason: str = "", tid: int = 0) -> Halt | None:
+        """A T packet, with the registers that gdb asks for first. None for a process that gdb has let go."""
+        task = self.d.kernel.tasks.get(tid or stop.tid)
+        if task is None or task.tgid not in self.inferiors:
+            return None
+        values = self.registers(task)
+        regs = "".join(f"{number:02x}:{values[number].hex()};" for number in description.EXPEDITED)
+        return Halt(f"T{signo}{reason}{regs}thread:p{task.tgid:x}.{task.tid:x};core:0;", task.tgid, task.tid)
+
+    def _stalled(self) -> Halt:
+        """Nothing that may run can: all wait, or what they wait for is held."""
+        tasks = self.tasks()
+        if not tasks:
+            return self.ended or Halt("W00")
+        self.say("Every process that may run waits for something that cannot happen.\n")
+        first = tasks[0]
+        return Halt(f"T00thread:p{first.tgid:x}.{first.tid:x};core:0;", first.tgid, first.tid)
+
+    # -- looking ------------------------------------------------------------------------------------
+
+    def registers(self, task: Task) -> list[bytes]:
+        """The bytes of all registers of a task, by gdb's numbers."""
+        general = state.registers(self.d, task.tid)
+        return description.values(general, state.vector_state(self.d, task.tid), self._call_of(task))
+
+    def _call_of(self, task: Task) -> int:
+        """orig_rax: the system call that the task is in, or stands before or behind; else -1."""
+        if task.call is not None:
+            return task.call[0]
+        for stop in self.d.stops:
+            if isinstance(stop, BeforeCall) and stop.tid == task.tid:
+                return stop.number
+            if isinstance(stop, Caught) and isinstance(stop.event, SyscallReturned) and stop.event.tid == task.tid:
+                return stop.event.number
+        return U64
+
+    def set_register(self, task: Task, number: int, data: bytes) -> bool:
+        """Change one; True also for those that cannot differ. Raises DebugError."""
+        if len(data) != description.REGISTERS[number].size:
+            return False
+        name = description.general_name(number)
+        if name is not None:
+            state.set_register(self.d, name, int.from_bytes(data, "little"), task.tid)
+            return True
+        image = description.patched_image(state.vector_state(self.d, task.tid), number, data)
+        if image is not None:
+            state.set_vector_state(self.d, image, task.tid)
+        return True
+
+    def signal_info(self, tgid: int) -> bytes:
+        """siginfo_t of the last stop; of a breakpoint, if it was none for a signal."""
+        inferior = self.inferiors.get(tgid)
+        info = inferior.signal if inferior else None
+        return pack_info(info or SigInfo(SIGTRAP, TRAP_BRKPT))
+
+    def run_free(self) -> None:
+        """Run on without a debugger, to the end or until interrupted."""
+        for point in list(self.d.points):
+            self.d.points.remove(point.number)
+        self.d.fatal = False
+        self._hold(frozenset())
+        stop = self.d.cont()
+        self.d.fatal = True
+        self._catch()
+        if isinstance(stop, Ended):
+            self.ended = Halt("W00")
+
+    def kill_one(self, tgid: int) -> None:
+        """End one process."""
+        self.detach(tgid)
+        kernel = self.d.kernel
+        if tgid in kernel.processes and not kernel.processes[tgid].zombie:
+            self.d.intervene()
+            exit_group(kernel, kernel.processes[tgid], SIGKILL)
+
+    def kill(self) -> None:
+        """End everything."""
+        self.system.kernel.shutdown()
+        self.inferiors.clear()
+        self.ended = Halt("X09")
+
+
+__all__ = ["Action", "DebugError", "Halt", "Target"]
