@@ -17,8 +17,8 @@ from mini_kernel.uapi.fcntl import O_CREAT, O_DIRECTORY, O_RDONLY, O_RDWR, O_WRO
 
 PFN_BITS = (1 << 55) - 1
 FILES = (
-    "clear_refs", "cmdline", "comm", "environ", "maps", "mounts", "oom_score", "oom_score_adj", "pagemap", "smaps",
-    "smaps_rollup", "stat", "statm", "status", "use_odf",
+    "auxv", "clear_refs", "cmdline", "comm", "environ", "maps", "mounts", "oom_score", "oom_score_adj", "pagemap",
+    "smaps", "smaps_rollup", "stat", "statm", "status", "use_odf",
 )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_a_process_directory_has_its_files(system: System) -> None:
     assert sorted(names(system, "/proc/1/task/1")) == sorted([*FILES, "cwd", "exe", "fd", "root"])
     rights = {entry: system.kernel.vfs.lookup(system.task, b"/proc/1/" + entry.encode()).mode for entry in FILES}
     assert {modes.S_IFMT(mode) for mode in rights.values()} == {modes.S_IFREG}
-    others = {"comm": 0o644, "use_odf": 0o644, "clear_refs": 0o200, "pagemap": 0o400, "environ": 0o400}
+    others = {"comm": 0o644, "use_odf": 0o644, "clear_refs": 0o200, "pagemap": 0o400, "environ": 0o400, "auxv": 0o400}
     others |= {"oom_score_adj": 0o644}
     assert {entry: modes.S_IMODE(mode) for entry, mode in rights.items()} == {e: others.get(e, 0o444) for e in FILES}
 
