@@ -28,7 +28,7 @@ class FdTable:
 
     def free(self, at_least: int = 0) -> int:
         """The lowest free descriptor. Raises SysError(EMFILE)."""
-        fd = max(at_least, self._lowest)
+        fd = at_least if at_least > self._lowest else self._lowest
         while fd in self.fds:
             fd += 1
         if fd >= self.limit:

@@ -126,8 +126,9 @@ class File:
         if not self.refs:
             if self.inode.locks is not None:
                 self.inode.drop_locks(self)
-            for watcher in tuple(self.watchers or ()):
-                watcher.file_closed()
+            if self.watchers:
+                for watcher in tuple(self.watchers):
+                    watcher.file_closed()
             if self.inode.sb.primary.watches and not self.flags & O_PATH:
                 tell(self.inode, IN_CLOSE_WRITE if self.can_write else IN_CLOSE_NOWRITE)
             self.release()

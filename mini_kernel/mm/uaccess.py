@@ -28,6 +28,7 @@ from mini_kernel.x86 import (
 
 _U64 = struct.Struct("<Q")
 _U32 = struct.Struct("<I")
+_SHORT = 128  # bytes of a string looked at first: most end there
 _READ = PTE_P | PTE_U
 _WRITE = PTE_P | PTE_U | PTE_W
 
@@ -117,8 +118,13 @@ def read(mm: Mm, address: int, n: int) -> bytes:
 
 def write(mm: Mm, address: int, data: bytes | memoryview) -> None:
     """Store `data` in user memory. Bytes before the one that faults are written."""
+    n = len(data)
+    if 0 < n <= PAGE_SIZE - (address & (PAGE_SIZE - 1)) and address < TASK_SIZE:
+        physical = translate(mm, address, True)  # the usual case, without the generator
+        mm.frames.ram.data[physical : physical + n] = data
+        return
     at = 0
-    for chunk in chunks(mm, address, len(data), True):
+    for chunk in chunks(mm, address, n, True):
         chunk[:] = data[at : at + len(chunk)]
         at += len(chunk)
 
@@ -145,6 +151,13 @@ def write_u32(mm: Mm, address: int, value: int) -> None:
 
 def read_cstr(mm: Mm, address: int, limit: int = PAGE_SIZE) -> bytes:
     """A string up to its zero byte; SysError(ENAMETOOLONG) if there is none within `limit` bytes."""
+    n = min(_SHORT, limit, PAGE_SIZE - (address & (PAGE_SIZE - 1)))
+    if address < TASK_SIZE and n > 0:
+        physical = translate(mm, address, False)
+        part = bytes(mm.frames.ram.data[physical : physical + n])
+        end = part.find(0)
+        if end >= 0:
+            return part[:end]
     parts: list[bytes] = []
     for chunk in chunks(mm, address, min(limit, max(0, TASK_SIZE - address)), False):
         part = bytes(chunk)

@@ -4,9 +4,8 @@ Source: the kernel's asm/stat.h, linux/stat.h, linux/resource.h, asm-generic/sig
 All little-endian. Times are nanoseconds since the epoch unless said.
 """
 
-from dataclasses import dataclass
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 NSEC_PER_SEC: Final = 1_000_000_000
 
@@ -33,8 +32,7 @@ _DIRENT = Struct("<QqH")
 _DIRENT64 = Struct("<QqHB")
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(NamedTuple):
     """What stat(2) and statx(2) tell about an inode. Times in ns, `blocks` in units of 512 bytes."""
 
     ino: int
@@ -54,10 +52,11 @@ class Stat:
 
     def pack(self) -> bytes:
         """struct stat, 144 bytes."""
+        ino, mode, nlink, uid, gid, rdev, size, blksize, blocks, atime, mtime, ctime, dev, _btime = self
         return _STAT.pack(
-            self.dev, self.ino, self.nlink, self.mode, self.uid, self.gid, 0, self.rdev, self.size, self.blksize,
-            self.blocks, *divmod(self.atime, NSEC_PER_SEC), *divmod(self.mtime, NSEC_PER_SEC),
-            *divmod(self.ctime, NSEC_PER_SEC),
+            dev, ino, nlink, mode, uid, gid, 0, rdev, size, blksize, blocks,
+            atime // NSEC_PER_SEC, atime % NSEC_PER_SEC, mtime // NSEC_PER_SEC, mtime % NSEC_PER_SEC,
+            ctime // NSEC_PER_SEC, ctime % NSEC_PER_SEC,
         )  # fmt: skip
 
     def pack_statx(self, mask: int) -> bytes:

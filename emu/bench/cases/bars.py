@@ -3,6 +3,7 @@
 from typing import Final
 
 from emu.bench.cases.basic import BOOT_GIB
+from emu.bench.cases.io import SERIES
 from emu.bench.report import Bar, Seed
 
 _CLASSIC: Final = {"policy": "classic"}
@@ -37,6 +38,9 @@ BARS: Final = (
     Bar("snapshot", {"policy": "odf", "mib": 256}, 4000, at_least=True),
     Bar("snapshot", {"policy": "odf", "mib": 256}, 3, against=_CLASSIC, at_least=True),
     Bar("switch", {"what": "pipe"}, 25),
+    Bar("pipe-byte", {"call": "write or read"}, 6),
+    Bar("file-open", {"calls": "open+fstat+read+close"}, 30),
+    *(Bar("file-read", {"call": call, "piece": "64 KiB"}, 0.1, against="host", at_least=True) for call in SERIES),
     Bar("cpu", {"loop": "xorshift"}, 0.9, against="raw", at_least=True),
     Bar("startup", {"what": "run hello.asm"}, 250),
     Bar("boot", {"what": "boot", "gib": BOOT_GIB}, 10),
@@ -76,6 +80,10 @@ ABOUT: Final = {
     "redis-like": "A key-value store that forks to be saved while it is written to: how long writers are held up. A "
     "burst is four writes to random keys.",
     "switch": "A byte to and fro through two pipes: microseconds a switch, with its write and read.",
+    "pipe-byte": "A byte into a pipe and out of it by one process: microseconds a call.",
+    "file-open": "A file of 200 bytes from open to close: microseconds for the four calls.",
+    "file-read": "A file of 64 MiB, in memory on both sides, in pieces of 64 KiB: megabytes a second. Written into a "
+    "new file, and read four times.",
     "cpu": "Loops of integer instructions: millions of instructions a second, with paging, ring 3 and preemption.",
     "startup": "Whole processes, start to end.",
     "boot": "A machine with much RAM: milliseconds until its first instruction, and what it holds, idle.",

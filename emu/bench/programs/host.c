@@ -2,10 +2,12 @@
 //
 //   host syscall COUNT | cpu COUNT | touch BYTES | zero BYTES | cow BYTES | fork BYTES COUNT | apart BYTES COUNT
 //        | forks BYTES COUNT | switch COUNT | faults TABLES HALF LATER COUNT | snapshot BYTES COUNT
+//        | pipe-byte COUNT | file-open COUNT | file-read BYTES
 //        | redis BITS BURSTS BATCH | shm-abundant BYTES PROCESSES | shm-sparse ... | shm-random ...
 //
 // Memory is in 4 KiB pages throughout (MADV_NOHUGEPAGE), as it is in the guest.
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -351,6 +354,54 @@ static void redis(long bits, long bursts, long batch) {
     for (long i = 0; i < bursts; i++) print(took[i]);
 }
 
+static void pipe_bytes(long count) {
+    int ends[2];
+    char byte = 'A';
+    if (pipe(ends)) fail("pipe");
+    uint64_t began = now();
+    for (long i = 0; i < count; i++)
+        if (write(ends[1], &byte, 1) != 1 || read(ends[0], &byte, 1) != 1) fail("pipe");
+    print(now() - began);
+}
+
+// In /dev/shm, which is in memory as the guest's files are.
+static void open_files(long count) {
+    const char *name = "/dev/shm/cr3lab-bench-file";
+    static char buffer[4096];
+    struct stat status;
+    int fd = open(name, O_RDWR | O_CREAT, 0644);
+    if (fd < 0 || write(fd, buffer, 200) != 200) fail(name);
+    close(fd);
+    uint64_t began = now();
+    for (long i = 0; i < count; i++) {
+        fd = open(name, O_RDONLY);
+        if (fstat(fd, &status) || read(fd, buffer, sizeof buffer) != 200) fail(name);
+        close(fd);
+    }
+    print(now() - began);
+    unlink(name);
+}
+
+static void read_file(long bytes) {
+    const char *name = "/dev/shm/cr3lab-bench-large";
+    static char buffer[1 << 16];
+    memset(buffer, 1, sizeof buffer);
+    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0) fail(name);
+    unlink(name);
+    uint64_t began = now();
+    for (long done = 0; done < bytes; done += sizeof buffer)
+        if (write(fd, buffer, sizeof buffer) != sizeof buffer) fail(name);
+    print(now() - began);
+    began = now();
+    for (int i = 0; i < 4; i++) {
+        lseek(fd, 0, SEEK_SET);
+        for (long done = 0; done < bytes; done += sizeof buffer)
+            if (read(fd, buffer, sizeof buffer) != sizeof buffer) fail(name);
+    }
+    print(now() - began);
+}
+
 int main(int argc, char **argv) {
     if (argc < 3) return 2;
     const char *what = argv[1];
@@ -365,6 +416,9 @@ int main(int argc, char **argv) {
     else if (!strcmp(what, "apart")) exit_apart(n, count);
     else if (!strcmp(what, "forks")) fork_all(n, count);
     else if (!strcmp(what, "switch")) ping_pong(n);
+    else if (!strcmp(what, "pipe-byte")) pipe_bytes(n);
+    else if (!strcmp(what, "file-open")) open_files(n);
+    else if (!strcmp(what, "file-read")) read_file(n);
     else if (!strcmp(what, "faults")) faults(n, count, third, argc > 5 ? atol(argv[5]) : 1);
     else if (!strcmp(what, "snapshot")) snapshot(n, count);
     else if (!strcmp(what, "redis")) redis(n, count, third);
