@@ -2,6 +2,8 @@
 
 packet.py       framing and escapes, pure
 description.py  registers, target.xml, signal numbers
+registers.py    registers of a task
+inferior.py     a process and its points
 target.py       the guest as inferiors and threads; resuming; stops as packets
 session.py      one conversation: which packet does what
 files.py        vFile over the guest's own tree

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from emu.debug import state
 from emu.debug.debugger import DebugError
-from emu.gdb import description, monitor
+from emu.gdb import description, monitor, registers
 from emu.gdb.files import Files
 from emu.gdb.packet import INTERRUPT, BadPacket, escape, unescape
 from emu.gdb.target import Action, Halt, Target
@@ -210,7 +210,7 @@ class Session:
 
     @_answers(b"g")
     def _registers(self, _text: bytes) -> bytes:
-        return b"".join(self.target.registers(self._thread())).hex().encode()
+        return b"".join(registers.values_of(self.target.d, self._thread())).hex().encode()
 
     @_answers(b"G")
     def _set_registers(self, text: bytes) -> bytes:
@@ -218,18 +218,20 @@ class Session:
         if len(data) != sum(r.size for r in description.REGISTERS):
             return ERROR
         for number, register in enumerate(description.REGISTERS):
-            self.target.set_register(task, number, data[: register.size])
+            registers.assign(self.target.d, task, number, data[: register.size])
             data = data[register.size :]
         return OK
 
     @_answers(b"p")
     def _register(self, text: bytes) -> bytes:
-        return self.target.registers(self._thread())[register_number(text)].hex().encode()
+        return registers.values_of(self.target.d, self._thread())[register_number(text)].hex().encode()
 
     @_answers(b"P")
     def _set_register(self, text: bytes) -> bytes:
         number, _, value = text.partition(b"=")
-        known = self.target.set_register(self._thread(), register_number(number), bytes.fromhex(value.decode("ascii")))
+        known = registers.assign(
+            self.target.d, self._thread(), register_number(number), bytes.fromhex(value.decode("ascii"))
+        )
         return OK if known else ERROR
 
     @_answers(b"m")
@@ -304,12 +306,14 @@ class Session:
     @_answers(b"Z")
     def _insert(self, text: bytes) -> bytes:
         kind, address, length = (int(n, 16) for n in text.split(b";")[0].split(b","))
-        return OK if self.target.insert(self._process(), kind, address, length) else b""
+        return OK if self.target.inferiors[self._process()].insert(kind, address, length) else b""
 
     @_answers(b"z")
     def _remove(self, text: bytes) -> bytes:
         kind, address, length = (int(n, 16) for n in text.split(b";")[0].split(b","))
-        self.target.remove(self._general[0] if self._general[0] > 0 else self._process(), kind, address, length)
+        inferior = self.target.inferiors.get(self._process())
+        if inferior is not None:
+            inferior.remove(kind, address, length)
         return OK
 
     @_answers(b"vFile:")

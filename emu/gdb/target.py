@@ -7,11 +7,10 @@ a resume leaves out are held: they keep their place in the run queue and do not 
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from emu.boot import System
-from emu.debug import state
 from emu.debug.debugger import DebugError, Debugger
 from emu.debug.events import (
     Executed,
@@ -23,7 +22,7 @@ from emu.debug.events import (
     SyscallEntered,
     SyscallReturned,
 )
-from emu.debug.points import Breakpoint, Catchpoint, Point, WatchKind, Watchpoint
+from emu.debug.points import Catchpoint
 from emu.debug.stops import (
     AtBeginning,
     AtBreakpoint,
@@ -35,7 +34,8 @@ from emu.debug.stops import (
     Stop,
     Watched,
 )
-from emu.gdb import description
+from emu.gdb import description, registers
+from emu.gdb.inferior import Inferior
 from mini_kernel.process import exit_group
 from mini_kernel.signal import pack_info
 from mini_kernel.task import SigInfo, State, Task
@@ -46,9 +46,7 @@ from mini_kernel.x86 import RIP
 _FORKS: Final = frozenset((SYS_vfork, SYS_clone, SYS_clone3))
 #: Classes of faults that become signals; "" are exceptions that are no page faults.
 _REFUSED: Final = frozenset(("", "unmapped", "protection", "bus", "oom"))
-_WATCHES: Final[dict[int, WatchKind]] = {2: "write", 3: "read", 4: "access"}
 _WATCH_NAMES: Final = {"write": "watch", "change": "watch", "read": "rwatch", "access": "awatch"}
-U64: Final = (1 << 64) - 1
 
 
 class Action(NamedTuple):
@@ -66,14 +64,6 @@ class Halt(NamedTuple):
     packet: str
     tgid: int = 0
     tid: int = 0
-
-
-@dataclass
-class Inferior:
-    """What a process's tasks are to gdb."""
-
-    points: dict[tuple[int, int, int], Point] = field(default_factory=dict[tuple[int, int, int], Point])
-    signal: SigInfo | None = None  # of the last stop
 
 
 class Target:
@@ -99,7 +89,7 @@ class Target:
         self._calls: list[Catchpoint] = []
         self._catch()
         if self.d.current is not None:
-            self.inferiors[self.d.current.tgid] = Inferior()
+            self.attach(self.d.current.tgid)
 
     def close(self) -> None:
         """Give the system's memory back."""
@@ -124,37 +114,16 @@ class Target:
         """Take a live process that was let go; False if there is none."""
         if all(t.tgid != tgid or not t.alive for t in self.d.kernel.tasks.values()):
             return False
-        self.inferiors.setdefault(tgid, Inferior())
+        self.inferiors.setdefault(tgid, Inferior(self.d, tgid))
         return True
 
     def detach(self, tgid: int) -> None:
         """Let a process go."""
         inferior = self.inferiors.pop(tgid, None)
-        for point in list(inferior.points.values()) if inferior else []:
-            self.d.points.remove(point.number)
+        if inferior is not None:
+            inferior.clear()
 
     # -- points -------------------------------------------------------------------------------------
-
-    def insert(self, tgid: int, kind: int, address: int, length: int) -> bool:
-        """Z packets: 0 and 1 breakpoints, 2 to 4 watchpoints. False for what is not supported. May be repeated."""
-        inferior = self.inferiors.get(tgid)
-        if inferior is None or kind > 4 or (kind >= 2 and not 0 < length <= 4096):
-            return False
-        key = kind, address, length
-        if key not in inferior.points:
-            if kind < 2:
-                point: Point = Breakpoint(tgid=tgid, address=address, text=f"*{address:#x}")
-            else:
-                point = Watchpoint(tgid=tgid, address=address, length=length, kind=_WATCHES[kind])
-            inferior.points[key] = self.d.add(point)
-        return True
-
-    def remove(self, tgid: int, kind: int, address: int, length: int) -> None:
-        """z packets. May be repeated."""
-        inferior = self.inferiors.get(tgid)
-        point = inferior.points.pop((kind, address, length), None) if inferior else None
-        if point is not None:
-            self.d.points.remove(point.number)
 
     def catch_calls(self, numbers: Iterable[int] | None) -> None:
         """Stop at these system calls, at all for an empty list, at none for None."""
@@ -192,8 +161,7 @@ class Target:
         if task is None or inferior is None or not isinstance(stop, Caught):
             return None
         rip = self.d.machine.regs[RIP]
-        at = any(kind < 2 and address == rip for kind, address, _length in inferior.points)
-        return self._halt(stop, "05", "swbreak:;", task.tid) if at else None
+        return self._halt(stop, "05", "swbreak:;", task.tid) if inferior.breaks_at(rip) else None
 
     def backwards(self, step: bool) -> Halt:
         """One instruction back, or back to what stopped before. Raises DebugError.
@@ -314,13 +282,13 @@ class Target:
             case Exited():
                 return self._exited(event) if event.last else None
             case Forked() if event.tgid in self.inferiors and event.kind != "thread":
-                self.inferiors[event.child_tgid] = Inferior()
+                self.inferiors[event.child_tgid] = Inferior(self.d, event.child_tgid)
                 name = "vfork" if event.kind == "vfork" else "fork"
                 if name == "vfork":
                     self._vforks[event.tid] = event.child
                 return self._halt(stop, "05", f"{name}:p{event.child_tgid:x}.{event.child:x};", event.tid)
             case Executed() if event.tgid in self.inferiors:
-                self._forget_points(event.tgid)
+                self.inferiors[event.tgid].clear()
                 return self._halt(stop, "05", f"exec:{event.path.hex()};", event.tid)
             case SyscallReturned():
                 if self._vforks.get(event.tid) is not None and stop.point not in self._calls:
@@ -342,12 +310,6 @@ class Target:
         if not self.inferiors:
             self.ended = halt
         return halt
-
-    def _forget_points(self, tgid: int) -> None:
-        inferior = self.inferiors[tgid]
-        for point in inferior.points.values():
-            self.d.points.remove(point.number)
-        inferior.points.clear()
 
     def _fault(self, stop: BeforeFault) -> Halt | None:
         """Before an exception that becomes a signal."""
@@ -383,7 +345,7 @@ class Target:
         task = self.d.kernel.tasks.get(tid or stop.tid)
         if task is None or task.tgid not in self.inferiors:
             return None
-        values = self.registers(task)
+        values = registers.values_of(self.d, task)
         regs = "".join(f"{number:02x}:{values[number].hex()};" for number in description.EXPEDITED)
         return Halt(f"T{signo}{reason}{regs}thread:p{task.tgid:x}.{task.tid:x};core:0;", task.tgid, task.tid)
 
@@ -397,35 +359,6 @@ class Target:
         return Halt(f"T00thread:p{first.tgid:x}.{first.tid:x};core:0;", first.tgid, first.tid)
 
     # -- looking ------------------------------------------------------------------------------------
-
-    def registers(self, task: Task) -> list[bytes]:
-        """The bytes of all registers of a task, by gdb's numbers."""
-        general = state.registers(self.d, task.tid)
-        return description.values(general, state.vector_state(self.d, task.tid), self._call_of(task))
-
-    def _call_of(self, task: Task) -> int:
-        """orig_rax: the system call that the task is in, or stands before or behind; else -1."""
-        if task.call is not None:
-            return task.call[0]
-        for stop in self.d.stops:
-            if isinstance(stop, BeforeCall) and stop.tid == task.tid:
-                return stop.number
-            if isinstance(stop, Caught) and isinstance(stop.event, SyscallReturned) and stop.event.tid == task.tid:
-                return stop.event.number
-        return U64
-
-    def set_register(self, task: Task, number: int, data: bytes) -> bool:
-        """Change one; True also for those that cannot differ. Raises DebugError."""
-        if len(data) != description.REGISTERS[number].size:
-            return False
-        name = description.general_name(number)
-        if name is not None:
-            state.set_register(self.d, name, int.from_bytes(data, "little"), task.tid)
-            return True
-        image = description.patched_image(state.vector_state(self.d, task.tid), number, data)
-        if image is not None:
-            state.set_vector_state(self.d, image, task.tid)
-        return True
 
     def signal_info(self, tgid: int) -> bytes:
         """siginfo_t of the last stop; of a breakpoint, if it was none for a signal."""
