@@ -21,6 +21,7 @@ from mini_kernel.futex import Futexes
 from mini_kernel.hw import Cpu, PhysicalMemory
 from mini_kernel.ledger import Ledger
 from mini_kernel.mm import check as mm_check
+from mini_kernel.mm import kmem
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.pagecache import PageCache
@@ -108,12 +109,13 @@ class Kernel:
         tid = self.new_tid()
         process = Process(tid, None, tid, tid)
         process.odf = ODF_ACTIVE if self.config.fork == "odf" else ODF_OFF
-        files = FdTable()
+        files = FdTable(memory=self.frames.kmem)
         self.vfs.attach_stdio(files, *streams, Console(self))
         task = Task(tid, process, None, files, self.vfs.context(cwd), self.sched.run_queue)
         loaded = self._load(task, path, argv, envp)
         self.tasks[tid] = task
         self.processes[tid] = process
+        self.frames.kmem.owe(kmem.TASK + kmem.PROCESS)
         self.main = process
         task.user_mm = loaded.mm
         life.charge(process, loaded.mm)

@@ -12,7 +12,8 @@ from mini_kernel.exec import Loaded, start
 from mini_kernel.fs.file import File
 from mini_kernel.fs.inode import RegularFile
 from mini_kernel.fs.path import MAY_EXEC, require
-from mini_kernel.mm import uaccess
+from mini_kernel.fs.proc.facts import THREADS_MAX, threads_max
+from mini_kernel.mm import kmem, uaccess
 from mini_kernel.mm.fork import fork_mm
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.mmap import munmap
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 
 ForkPolicy = Callable[[Mm], Mm]
 
-MAX_TASKS = 4096  # threads-max
+MAX_TASKS = THREADS_MAX  # less in a small machine, see facts.threads_max
 PID_MAX = 1 << 22  # /proc/sys/kernel/pid_max
 KNOWN_FLAGS = (
     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VFORK | CLONE_PARENT | CLONE_THREAD | CLONE_SETTLS
@@ -101,8 +102,10 @@ def clone(
     _check_flags(flags)
     if tid and k.is_taken(tid):
         raise SysError(EEXIST)
-    if len(k.tasks) >= MAX_TASKS:
+    if len(k.tasks) >= min(MAX_TASKS, threads_max(k.frames.total)):
         raise SysError(EAGAIN)
+    copies = len(parent.mm.vmas) * kmem.AREA + len(parent.files.fds) * kmem.DESCRIPTOR
+    k.frames.kmem.ensure(kmem.TASK + (0 if flags & CLONE_THREAD else kmem.PROCESS + copies))
     began = perf_counter_ns()
     if flags & CLONE_VM:
         mm, kind = parent.mm, "thread" if flags & CLONE_THREAD else "vfork"
@@ -172,6 +175,7 @@ def _new_task(k: "Kernel", parent: Task, flags: int, exit_signal: int, mm: Mm, t
     files = parent.files.get_table() if flags & CLONE_FILES else parent.files.copy()
     fs = parent.fs if flags & CLONE_FS else parent.fs.copy()
     child = Task(tid, process, mm, files, fs, parent.run_queue)
+    k.frames.kmem.owe(kmem.TASK + (0 if flags & CLONE_THREAD else kmem.PROCESS))
     child.blocked = parent.blocked
     child.nice = parent.nice
     child.name, child.exe_path = parent.name, parent.exe_path
@@ -295,6 +299,7 @@ def exit_task(k: "Kernel", task: Task, status: int) -> None:
     process = task.process
     process.tasks.remove(task)
     del k.tasks[task.tid]
+    k.frames.kmem.give(kmem.TASK)
     if process.tasks:
         signal.pass_on(task, -1)
     else:
@@ -389,7 +394,8 @@ def _reparent(k: "Kernel", child: Process, old: Process, reaper: Process | None)
 
 def reap(k: "Kernel", process: Process) -> None:
     """Forget a zombie."""
-    k.processes.pop(process.tgid, None)
+    if k.processes.pop(process.tgid, None) is not None:
+        k.frames.kmem.give(kmem.PROCESS)
     parent = process.parent
     if parent is not None:
         if process in parent.children:

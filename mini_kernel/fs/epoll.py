@@ -13,6 +13,7 @@ from mini_kernel.errors import SysError
 from mini_kernel.fs.event import AnonymousFile
 from mini_kernel.fs.file import READABLE, File
 from mini_kernel.fs.inode import Inode
+from mini_kernel.mm.kmem import WATCH
 from mini_kernel.uapi.errno import EEXIST, EINVAL, ELOOP, ENOENT
 from mini_kernel.uapi.fcntl import O_RDWR
 from mini_kernel.uapi.poll import (
@@ -93,6 +94,7 @@ class EpollFile(AnonymousFile):
             self._check_nesting(file)
         if (fd, file) in self.watches:
             raise SysError(EEXIST)
+        self.inode.sb.frames.kmem.take(WATCH)
         watch = self.watches[fd, file] = Watch(self, fd, file, events, data)
         file.watchers = [*(file.watchers or ()), watch]
         for queue in file.queues():
@@ -124,6 +126,7 @@ class EpollFile(AnonymousFile):
     def forget(self, watch: Watch) -> None:
         """Drop an entry."""
         del self.watches[watch.fd, watch.file]
+        self.inode.sb.frames.kmem.give(WATCH)
         self.ready.pop(watch, None)
         watch.file.watchers = [w for w in watch.file.watchers or () if w is not watch] or None
         for queue in watch.file.queues():

@@ -4,6 +4,7 @@ from typing import Final
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.file import File
+from mini_kernel.mm.kmem import DESCRIPTOR, KernelMemory
 from mini_kernel.uapi.errno import EBADF, EINVAL, EMFILE
 
 NOFILE: Final = 1024  # RLIMIT_NOFILE
@@ -12,11 +13,13 @@ NOFILE: Final = 1024  # RLIMIT_NOFILE
 class FdTable:
     """Numbers to open files. Each entry holds one reference. `users` tasks share the table (CLONE_FILES)."""
 
-    def __init__(self, limit: int = NOFILE) -> None:
+    def __init__(self, limit: int = NOFILE, memory: KernelMemory | None = None) -> None:
+        """`memory` is charged for every descriptor and what it may keep open."""
         self.fds: dict[int, File] = {}
         self.cloexec: set[int] = set()
         self.limit = limit
         self.users = 1
+        self.memory = memory
         self._lowest = 0  # every descriptor below is in use
 
     def get(self, fd: int) -> File:
@@ -36,9 +39,14 @@ class FdTable:
         return fd
 
     def install(self, file: File, cloexec: bool = False, at_least: int = 0) -> int:
-        """Give `file` the lowest free descriptor; takes over its reference, also when SysError(EMFILE) is raised."""
+        """Give `file` the lowest free descriptor; takes over its reference, also when SysError is raised.
+
+        Raises SysError: EMFILE, or ENOMEM for want of kernel memory.
+        """
         try:
             fd = self.free(at_least)
+            if self.memory is not None:
+                self.memory.take(DESCRIPTOR)
         except SysError:
             file.put()
             raise
@@ -67,6 +75,8 @@ class FdTable:
         file = self.get(old)
         if not 0 <= new < self.limit:
             raise SysError(EBADF)
+        if self.memory is not None:
+            self.memory.take(DESCRIPTOR)
         file.get()
         if new in self.fds:
             self.close(new)
@@ -79,6 +89,8 @@ class FdTable:
         file = self.fds.pop(fd, None)
         if file is None:
             raise SysError(EBADF)
+        if self.memory is not None:
+            self.memory.give(DESCRIPTOR)
         self.cloexec.discard(fd)
         if fd < self._lowest:
             self._lowest = fd
@@ -88,10 +100,12 @@ class FdTable:
 
     def copy(self) -> "FdTable":
         """A table of its own with the same open files, for fork(2)."""
-        new = FdTable(self.limit)
+        new = FdTable(self.limit, self.memory)
         new.fds = {fd: file.get() for fd, file in self.fds.items()}
         new.cloexec = set(self.cloexec)
         new._lowest = self._lowest
+        if self.memory is not None:
+            self.memory.owe(len(new.fds) * DESCRIPTOR)
         return new
 
     def close_on_exec(self) -> None:

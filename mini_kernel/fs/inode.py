@@ -14,9 +14,10 @@ from mini_kernel.fs.file import MAX_OFFSET, DirectoryOpen, File, PathFile, Regul
 from mini_kernel.fs.locks import Locks
 from mini_kernel.fs.notify import Watch, tell, tell_gone
 from mini_kernel.mm.frame import FrameAllocator
-from mini_kernel.mm.pagecache import PageCache, PageSource
+from mini_kernel.mm.kmem import INODE
+from mini_kernel.mm.pagecache import PageCache, PageSource, Quota
 from mini_kernel.mm.vma import VM_MAYWRITE, VM_SHARED
-from mini_kernel.uapi.errno import EBUSY, EFBIG, EINVAL, EIO, ELOOP, ENXIO, EPERM
+from mini_kernel.uapi.errno import EBUSY, EFBIG, EINVAL, EIO, ELOOP, ENOSPC, ENXIO, EPERM
 from mini_kernel.uapi.fcntl import (
     F_SEAL_FUTURE_WRITE,
     F_SEAL_GROW,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from mini_kernel.fs.tty import TerminalInode
 
 SECTOR_SHIFT: Final = 9  # st_blocks counts 512 bytes
+_NAMES_MIN: Final = 1024
 _NO_WRITING: Final = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
 
 
@@ -71,6 +73,26 @@ class SuperBlock:
         self.watches = 0  # of inotify(7), on all file systems: counted with the primary
         self.moves = 0  # renames that were told of, there too: the cookies
         self.next_ino = 1
+        self.names = 0
+        self.quota: Quota | None = None  # of the pages of its files
+
+    def take_name(self) -> None:
+        """One more name. Raises SysError(ENOSPC) without kernel memory for it."""
+        try:
+            self.frames.kmem.take(INODE)
+        except SysError:
+            raise SysError(ENOSPC) from None
+        self.names += 1
+
+    def require_name(self) -> None:
+        """Raises SysError(ENOSPC) at the limit of names, half as many as RAM has pages (tmpfs(5) nr_inodes)."""
+        if self.names >= max(_NAMES_MIN, self.frames.total >> 1):
+            raise SysError(ENOSPC)
+
+    def give_name(self) -> None:
+        """One less."""
+        self.names -= 1
+        self.frames.kmem.give(INODE)
 
     def another(self, device: int) -> "SuperBlock":
         """That of a file system mounted beside."""
@@ -216,7 +238,7 @@ class RegularFile(Inode):
 
     def __init__(self, sb: SuperBlock, mode: int, uid: int = 0, gid: int = 0, source: PageSource | None = None) -> None:
         super().__init__(sb, mode, uid, gid)
-        self.cache = PageCache(sb.frames, source)
+        self.cache = PageCache(sb.frames, source, sb.quota if source is None else None)
         self.seals = F_SEAL_SEAL
 
     def size(self) -> int:
@@ -383,7 +405,11 @@ class Directory(Inode):
         return not self.nodes
 
     def add(self, name: bytes, inode: Inode) -> None:
-        """Enter a name; the caller has checked that it is free and counts the link of a plain file."""
+        """Enter a name; the caller has checked that it is free and counts the link of a plain file.
+
+        Raises SysError(ENOSPC).
+        """
+        self.sb.take_name()
         self.nodes[name] = inode
         inode.home, inode.name = self, name
         if isinstance(inode, Directory):
@@ -394,6 +420,7 @@ class Directory(Inode):
     def remove(self, name: bytes) -> Inode:
         """Take a name out; its inode, whose links the caller counts."""
         inode = self.nodes.pop(name)
+        self.sb.give_name()
         if isinstance(inode, Directory):
             self.nlink -= 1
         self.modified()

@@ -32,8 +32,9 @@ def require_growable(parent: Directory, fs: FsContext) -> None:
 
 
 def adopt(place: Place, inode: Inode, fs: FsContext) -> None:
-    """Enter a new inode: its owner is the caller, its group that of a set-group-id directory."""
+    """Enter a new inode: its owner is the caller, its group that of a set-group-id directory. SysError(ENOSPC)."""
     parent = place.parent
+    parent.sb.require_name()
     inode.uid, inode.gid = fs.uid, fs.gid
     if parent.mode & S_ISGID:
         inode.gid = parent.gid
@@ -75,9 +76,10 @@ def link(caller: Caller, inode: Inode, path: bytes, base: Directory | None = Non
         raise SysError(EPERM)
     if inode.nlink == 0 and not inode.linkable:
         raise SysError(ENOENT)
+    place.parent.sb.require_name()
+    place.parent.add(place.name, inode)
     inode.nlink += 1
     inode.changed()
-    place.parent.add(place.name, inode)
     for watch in inode.watches:
         watch.hear(IN_ATTRIB, 0, b"")
     tell_name(place.parent, inode, IN_CREATE, place.name)

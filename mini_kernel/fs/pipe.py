@@ -6,6 +6,7 @@ from mini_kernel.errors import SysError
 from mini_kernel.fs.file import READABLE, WRITABLE, File, User, Views
 from mini_kernel.fs.inode import Inode, SuperBlock
 from mini_kernel.mm import uaccess
+from mini_kernel.mm.kmem import KernelMemory
 from mini_kernel.uapi.errno import EAGAIN, EBUSY, EINVAL, ENXIO, EPERM, EPIPE
 from mini_kernel.uapi.fcntl import O_NONBLOCK, PIPE_BUF, S_IFIFO
 from mini_kernel.uapi.ioctls import FIONREAD
@@ -35,6 +36,7 @@ class Pipe:
         "opening",
         "read_queue",
         "readers",
+        "room",
         "write_queue",
         "writers",
     )
@@ -42,6 +44,7 @@ class Pipe:
     def __init__(self) -> None:
         self.buffer = bytearray()
         self.capacity = CAPACITY
+        self.room = PAGE_SIZE  # bytes that kernel memory is there for
         self.readers = 0
         self.writers = 0
         self.read_queue = WaitQueue()  # waits for bytes or the end of file
@@ -49,6 +52,18 @@ class Pipe:
         self.open_queue = WaitQueue()
         self.opened = [0, 0]  # how often the read and the write end were ever opened
         self.opening: tuple[set[int], set[int]] = (set(), set())  # tasks (tid) waiting to open read and write end
+
+    def make_room(self, size: int, memory: KernelMemory) -> None:
+        """Have kernel memory for `size` bytes, and keep it until the pipe is empty and closed. SysError(ENOMEM)."""
+        more = (size - self.room + PAGE_SIZE - 1) & -PAGE_SIZE
+        memory.take(more)
+        self.room += more
+
+    def drop(self, memory: KernelMemory) -> None:
+        """Nobody has it open: what is in it is gone."""
+        self.buffer.clear()
+        memory.give(self.room - PAGE_SIZE)
+        self.room = PAGE_SIZE
 
     def resize(self, size: int) -> int:
         """F_SETPIPE_SZ: the new capacity, a power of two of pages. Raises SysError EINVAL, EPERM, EBUSY."""
@@ -89,7 +104,7 @@ class PipeFile(File):
         if self.can_read and not pipe.readers:
             pipe.write_queue.wake()
         if not pipe.readers and not pipe.writers and not pipe.opening[0]:
-            pipe.buffer.clear()
+            pipe.drop(self.inode.sb.frames.kmem)
 
     def may_read(self, n: int) -> int:
         pipe = self.pipe
@@ -132,11 +147,14 @@ class PipeFile(File):
         pipe = self.pipe
         buffer = pipe.buffer
         before = len(buffer)
+        after = before + sum(map(len, views))
+        if after > pipe.room:
+            pipe.make_room(after, self.inode.sb.frames.kmem)
         for view in views:
             buffer += view
         if pipe.read_queue.waiters:
             pipe.read_queue.wake(READABLE)
-        return len(buffer) - before
+        return after - before
 
     def poll(self) -> int:
         pipe, bits = self.pipe, 0

@@ -20,7 +20,7 @@ from mini_kernel.fs.stdio import StreamFile, StreamInode
 from mini_kernel.fs.stream import HostStream
 from mini_kernel.fs.tty import JobControl, Terminal, TerminalFile, TerminalInode
 from mini_kernel.mm.frame import FrameAllocator
-from mini_kernel.mm.pagecache import PageCache
+from mini_kernel.mm.pagecache import PageCache, Quota
 from mini_kernel.uapi.errno import EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EPERM
 from mini_kernel.uapi.fcntl import (
     O_CREAT,
@@ -89,6 +89,7 @@ class Vfs:
         Raises OSError if the directory cannot be listed.
         """
         self.sb = SuperBlock(frames, clock, random)
+        self.sb.quota = Quota(frames.total >> 1)
         self.root: Directory = host_root(self.sb, root) if root is not None else Directory(self.sb, 0o755)
         self.boot = BootCaller(FsContext(self.root, self.root))
         self.streams: tuple[HostStream, ...] = ()  # input, output, error: handles
@@ -119,7 +120,9 @@ class Vfs:
             dev.add(name, CharDevice(sb, 0o666, numbers))
         for name, target in _DEV_LINKS.items():
             dev.add(name, Symlink(sb, target))
-        shm = Directory(self.sb.another(_SHM), 0o1777)  # where shm_open(3) makes its files; a tmpfs, as all is here
+        shm_sb = self.sb.another(_SHM)
+        shm_sb.quota = Quota(sb.frames.total >> 1)
+        shm = Directory(shm_sb, 0o1777)  # where shm_open(3) makes its files; a tmpfs, as all is here
         shm.mount = True
         dev.add(b"shm", shm)
         pts = Directory(self.sb.another(_PTS), 0o755)

@@ -97,6 +97,7 @@ def check(frames: FrameAllocator, mms: Iterable[Mm], caches: Iterable[PageCache]
         np.add.at(found.references, pfns, 1)
         if not (frames.kind[pfns] & K_CACHE).all():
             raise KernelBug(f"frame {_first(pfns, frames.kind[pfns] & K_CACHE == 0):#x} is cached but not marked so")
+    found.references[frames.kmem.pfns] += 1
     found.references += found.pins
     for group in np.flatnonzero(found.leaves).tolist():
         found.references[group << GROUP_SHIFT : group + 1 << GROUP_SHIFT] += 1

@@ -12,6 +12,7 @@ import numpy as np
 
 from mini_kernel.ledger import MemoryCosts
 from mini_kernel.mm.frame import K_CACHE, K_EXCLUSIVE, Pfns
+from mini_kernel.mm.kmem import AREA
 from mini_kernel.mm.mm import Mapping, Mm
 from mini_kernel.mm.sharing import BATCH
 from mini_kernel.mm.vma import VM_DONTCOPY, VM_LOCKED, VM_LOCKONFAULT, VM_SHARED, VM_WIPEONFORK, Vma
@@ -199,6 +200,9 @@ def copy_vmas(parent: Mm, child: Mm) -> None:
             new.file.cache.mappings.append(Mapping(child, new))
     if unlocked:
         child.merge_range(0, TASK_SIZE)
+    child.areas_paid = len(child.vmas)
+    child.frames.kmem.owe(child.areas_paid * AREA)
     child.start_brk, child.brk = parent.start_brk, parent.brk
+    child.barriers = parent.barriers
     child.limits = parent.limits.copy()
     child.arguments, child.environment, child.auxv = parent.arguments, parent.environment, parent.auxv

@@ -15,7 +15,7 @@ import numpy as np
 from mini_kernel.errors import KernelBug, SysError
 from mini_kernel.mm import alias, huge, region
 from mini_kernel.mm.frame import K_CACHE, K_CODE
-from mini_kernel.mm.mm import MMAP_MIN_ADDR, STACK_GUARD_GAP, Mm
+from mini_kernel.mm.mm import MMAP_MIN_ADDR, STACK_GUARD_GAP, UNLIMITED, Mm
 from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.mm.vma import (
     VM_ACCESS,
@@ -155,7 +155,8 @@ def growth(mm: Mm, address: int) -> tuple[Vma | None, str]:
         gap = 0 if below.flags & VM_GROWSDOWN or not below.flags & VM_ACCESS else STACK_GUARD_GAP
         if page < below.end + gap:
             return None, "the stack would come within its guard gap"
-    if (mm.total_pages() << PAGE_SHIFT) + vma.start - page > mm.limits.address_space:
+    limit = mm.limits.address_space
+    if limit != UNLIMITED and (mm.total_pages() << PAGE_SHIFT) + vma.start - page > limit:
         return None, "the stack would exceed RLIMIT_AS"
     if vma.flags & VM_LOCKED and (mm.locked_pages() << PAGE_SHIFT) + vma.start - page > mm.limits.locked:
         return None, "the locked stack would exceed RLIMIT_MEMLOCK"

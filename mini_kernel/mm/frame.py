@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from mini_kernel.errors import KernelBug, SysError
 from mini_kernel.hw import Cpu, PhysicalMemory
 from mini_kernel.mm.events import MemoryListener
+from mini_kernel.mm.kmem import KernelMemory
 from mini_kernel.mm.zone import GROUP, GROUP_SHIFT, Pfns, Zone, as_run, distinct, lazy_zeros, rounded, spans
 from mini_kernel.uapi.errno import ENOMEM
 from mini_kernel.x86 import PAGE_SHIFT
@@ -38,6 +39,8 @@ K_TABLE: Final = 1  # a paging structure
 K_CODE: Final = 2  # was mapped executable since it was allocated: translated code may exist
 K_CACHE: Final = 4  # owned by a page cache (file or shared memory)
 K_EXCLUSIVE: Final = 8  # a PTE table that has held a pinned page: fork copies it instead of sharing it
+
+K_KERNEL: Final = 16  # stands for kernel objects; holds nothing
 
 #: Paging structures live below 4 GiB: the engine cuts CR3 to 32 bits (and so do 32-bit boot CPUs).
 TABLE_ZONE_END: Final = (4 << 30) >> PAGE_SHIFT
@@ -84,6 +87,7 @@ class FrameAllocator:
         self.pins: dict[int, int] = {}  # pfn -> how often it is pinned; each pin is a reference as well
         self._set_arrays(*(lazy_zeros(rounded(self.total, shift), dtype) for _name, dtype, shift in _ARRAYS))
         self.zero_page = self.alloc()
+        self.kmem = KernelMemory(self)
 
     def _set_arrays(
         self, count: NDArray[np.int32], kind: NDArray[np.uint8], owner: NDArray[np.int32], compound: NDArray[np.int32]
@@ -186,6 +190,12 @@ class FrameAllocator:
     def alloc_many(self, n: int, zero: bool = True) -> Pfns:
         """`n` data frames, each with count 1. All or SysError(ENOMEM)."""
         return self._alloc_many(n, (self.high, self.low), zero)
+
+    def alloc_kernel(self, n: int) -> list[int]:
+        """Frames that the kernel's objects are charged for (see kmem.py). All or SysError(ENOMEM)."""
+        pfns = self._alloc_many(n, (self.high, self.low), False)
+        self.kind[pfns] = K_KERNEL
+        return pfns.tolist()
 
     def alloc_tables(self, n: int, zero: bool = True) -> Pfns:
         """`n` table frames, each with count 1. All or SysError(ENOMEM)."""

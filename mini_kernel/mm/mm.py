@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mini_kernel.errors import SysError
 from mini_kernel.hw import Cpu
 from mini_kernel.mm.frame import K_CACHE, K_CODE, FrameAllocator
+from mini_kernel.mm.kmem import AREA
 from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.mm.pgtable import PageTables
 from mini_kernel.mm.tlb import Gather
@@ -81,6 +82,8 @@ class Mm:
         self.pt = PageTables(frames)
         self.vmas: list[Vma] = []
         self.starts: list[int] = []
+        self.areas_paid = 0  # VMAs that kernel memory is taken for
+        self.packed = MMAP_BASE  # from here up to MMAP_BASE no page is free
         self.users = 1
         self.start_brk = self.brk = 0
         self.limits = Limits()
@@ -116,6 +119,25 @@ class Mm:
         return Gather(self.cpu, self.frames)
 
     # -- VMAs: look-up ------------------------------------------------------------------------------
+
+    def reserve_areas(self, extra: int, beyond: int = 0) -> None:
+        """Make sure that `extra` VMAs can be added, for `beyond` more than max_map_count in all.
+
+        Raises SysError(ENOMEM), also for want of kernel memory.
+        """
+        count = len(self.vmas) + extra
+        if count > MAX_MAP_COUNT + beyond:
+            raise SysError(ENOMEM)
+        if count > self.areas_paid:
+            self.frames.kmem.take((count - self.areas_paid) * AREA)
+            self.areas_paid = count
+
+    def settle_areas(self) -> None:
+        """Give back the kernel memory of VMAs that are gone, unless it is little."""
+        surplus = self.areas_paid - len(self.vmas)
+        if surplus > 64 or not self.vmas:
+            self.frames.kmem.give(surplus * AREA)
+            self.areas_paid -= surplus
 
     def find(self, address: int) -> Vma | None:
         """The VMA that holds `address`."""
@@ -215,8 +237,7 @@ class Mm:
         vma = self.find(address)
         if vma is None or vma.start == address:
             return
-        if len(self.vmas) >= MAX_MAP_COUNT:
-            raise SysError(ENOMEM)
+        self.reserve_areas(1)
         tail = vma.clone(start=address)
         vma.end = address
         i = bisect_right(self.starts, address)
@@ -234,8 +255,7 @@ class Mm:
         """
         self.check_ends(start, end)
         extra = sum(1 for a in (start, end) if (v := self.find(a)) is not None and v.start != a)
-        if len(self.vmas) + extra > MAX_MAP_COUNT:
-            raise SysError(ENOMEM)
+        self.reserve_areas(extra)
         self.pt.cut(start)
         self.pt.cut(end)
         self.split_at(start)
@@ -259,8 +279,11 @@ class Mm:
         """Take these neighbouring VMAs off the list. Their pages must be gone."""
         if vmas:
             i = self.index_after(vmas[0].start)
+            if vmas[-1].end > self.packed:
+                self.packed = MMAP_BASE
             for _ in vmas:
                 self._forget(i)
+            self.settle_areas()
 
     def set_start(self, vma: Vma, start: int) -> None:
         """Move the lower end of a VMA (stack growth); the caller has checked the gap below."""
@@ -276,10 +299,14 @@ class Mm:
 
     def find_gap(self, length: int, low: int = MMAP_MIN_ADDR, high: int = MMAP_BASE, align: int = PAGE_SIZE) -> int:
         """The highest aligned address of a free range of `length` bytes in [low, high). Raises SysError(ENOMEM)."""
-        i = self.index_after(high)
-        top = min(high, self._floor(i))
+        packed = high == MMAP_BASE
+        start = self.packed if packed else high
+        i = self.index_after(start)
+        top = min(start, self._floor(i))
         while True:
             bottom = self.vmas[i - 1].end if i else low
+            if packed and bottom < top:
+                packed, self.packed = False, top
             if (top - length & -align) >= max(bottom, low):
                 return top - length & -align
             i -= 1

@@ -4,7 +4,7 @@ from typing import Final
 
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault, hugetlb, region
-from mini_kernel.mm.mm import MAX_MAP_COUNT, MMAP_BASE, MMAP_MIN_ADDR, Mm, SharedMemory
+from mini_kernel.mm.mm import MMAP_BASE, MMAP_MIN_ADDR, UNLIMITED, Mm, SharedMemory
 from mini_kernel.mm.vma import (
     VM_GROWSDOWN,
     VM_LOCKED,
@@ -70,8 +70,7 @@ def mmap(
         raise SysError(ENOMEM)
     if file is not None and pgoff + (length >> PAGE_SHIFT) > 1 << 52:
         raise SysError(EOVERFLOW)
-    if len(mm.vmas) > MAX_MAP_COUNT:
-        raise SysError(ENOMEM)
+    mm.reserve_areas(1, beyond=1)
     address = _place(mm, address, length, flags)
     vm_flags = _vm_flags(flags, prot, may, file) | mm.lock_future
     _check_limits(mm, address, length, vm_flags, bool(flags & MAP_FIXED))
@@ -158,13 +157,14 @@ def _place(mm: Mm, address: int, length: int, flags: int) -> int:
 
 def _check_limits(mm: Mm, address: int, length: int, vm_flags: int, fixed: bool) -> None:
     """RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, and the refusal of obvious overcommit (overcommit_memory 0)."""
-    replaced = sum(
-        min(v.end, address + length) - max(v.start, address) for v in mm.overlapping(address, address + length)
-    )
-    if (mm.total_pages() << PAGE_SHIFT) + length - (replaced if fixed else 0) > mm.limits.address_space:
-        raise SysError(ENOMEM)
+    limits = mm.limits
+    if limits.address_space != UNLIMITED:  # to add up all areas is not cheap
+        overlapping = mm.overlapping(address, address + length) if fixed else ()
+        replaced = sum(min(v.end, address + length) - max(v.start, address) for v in overlapping)
+        if (mm.total_pages() << PAGE_SHIFT) + length - replaced > limits.address_space:
+            raise SysError(ENOMEM)
     private_writable = vm_flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN) == VM_WRITE
-    if private_writable and (mm.data_pages() << PAGE_SHIFT) + length > mm.limits.data:
+    if private_writable and limits.data != UNLIMITED and (mm.data_pages() << PAGE_SHIFT) + length > limits.data:
         raise SysError(ENOMEM)
     if vm_flags & VM_LOCKED and (mm.locked_pages() << PAGE_SHIFT) + length > mm.limits.locked:
         raise SysError(EAGAIN)
@@ -233,8 +233,7 @@ def _grow_heap(mm: Mm, old: int, new: int) -> None:
         raise SysError(ENOMEM)
     flags = VM_READ | VM_WRITE | VM_MAY | mm.lock_future
     _check_limits(mm, old, new - old, flags, False)
-    if len(mm.vmas) > MAX_MAP_COUNT:
-        raise SysError(ENOMEM)
+    mm.reserve_areas(1, beyond=1)
     vma = mm.insert(Vma(old, new, flags, name="[heap]"))
     if vma.flags & VM_LOCKED:
         fault.prefault_quietly(mm, old, new)

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from mini_kernel.errors import SysError
 from mini_kernel.mm.frame import K_CACHE, FrameAllocator
+from mini_kernel.uapi.errno import ENOSPC
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE
 
 _OFFSET: Final = PAGE_SIZE - 1
@@ -41,11 +42,28 @@ class Mapping(Protocol):
         ...
 
 
+class Quota:
+    """The pages that the files of a file system may have in all (tmpfs(5) size)."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def require(self) -> None:
+        """Raises SysError(ENOSPC) if no page is left."""
+        if self.used >= self.limit:
+            raise SysError(ENOSPC)
+
+
 class PageCache:
     """The pages of one inode."""
 
-    def __init__(self, frames: FrameAllocator, source: PageSource | None = None) -> None:
+    def __init__(self, frames: FrameAllocator, source: PageSource | None = None, quota: Quota | None = None) -> None:
+        """Precondition: what has a source has no quota."""
         self.frames = frames
+        self.quota = quota
         self.source = source
         self.source_end = source.size if source else 0  # bytes that still come from the source
         self.size = self.source_end
@@ -76,6 +94,8 @@ class PageCache:
             if index << PAGE_SHIFT < self.source_end:
                 self._load(index, index + 1)
                 return self.pages[index]
+            if self.quota is not None:
+                self.quota.require()
             pfn = self.frames.alloc()
             self._insert(index, pfn)
         return pfn
@@ -83,6 +103,8 @@ class PageCache:
     def _insert(self, index: int, pfn: int) -> None:
         self.frames.kinds[pfn] |= K_CACHE
         self.pages[index] = pfn
+        if self.quota is not None:
+            self.quota.used += 1
 
     def _load(self, first: int, last: int) -> None:
         """Bring pages [first, last), all missing, in from the source; one read for each run of frames."""
@@ -176,7 +198,7 @@ class PageCache:
     def write(self, offset: int, data: bytes | memoryview) -> int:
         """Put `data` at `offset`, growing the file; the number of bytes written.
 
-        Less than all of `data` if memory runs out behind the first byte; SysError(ENOMEM) if before it.
+        Less than all of `data` if memory runs out behind the first byte; SysError ENOMEM or ENOSPC if before it.
         """
         n = len(data)
         if offset > self.size:
@@ -206,6 +228,8 @@ class PageCache:
             return pfn
         if step < PAGE_SIZE:
             return self.get_page(index)
+        if self.quota is not None:
+            self.quota.require()
         pfn = self.frames.alloc(False)  # overwritten whole: neither zeroed nor read
         self._insert(index, pfn)
         return pfn
@@ -249,6 +273,8 @@ class PageCache:
             gone = [index for index in self.pages if first <= index < last]
         for index in gone:
             self.frames.put(self.pages.pop(index))
+        if self.quota is not None:
+            self.quota.used -= len(gone)
 
     def punch(self, start: int, end: int) -> None:
         """Make bytes [start, end) read as zero and free the pages wholly inside (FALLOC_FL_PUNCH_HOLE, MADV_REMOVE).
@@ -293,6 +319,8 @@ class PageCache:
         """Give every page back: the inode is gone. Nothing maps it any more."""
         for pfn in self.pages.values():
             self.frames.put(pfn)
+        if self.quota is not None:
+            self.quota.used -= len(self.pages)
         self.pages.clear()
         self.size = self.source_end = 0
 

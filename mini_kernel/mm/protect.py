@@ -2,7 +2,7 @@
 
 from mini_kernel.errors import SysError
 from mini_kernel.mm import alias, fault
-from mini_kernel.mm.mm import Mm
+from mini_kernel.mm.mm import UNLIMITED, Mm
 from mini_kernel.mm.tlb import Gather
 from mini_kernel.mm.vma import (
     VM_ACCESS,
@@ -88,7 +88,7 @@ def _protect(mm: Mm, start: int, end: int, rights: int) -> None:
 def _check_data_limit(mm: Mm, vma: Vma, flags: int, length: int) -> None:
     """RLIMIT_DATA counts a private area from the moment it becomes writable."""
     becomes_data = flags & (VM_WRITE | VM_SHARED) == VM_WRITE and not vma.flags & VM_WRITE
-    if becomes_data and (mm.data_pages() << PAGE_SHIFT) + length > mm.limits.data:
+    if becomes_data and mm.limits.data != UNLIMITED and (mm.data_pages() << PAGE_SHIFT) + length > mm.limits.data:
         raise SysError(ENOMEM)
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault, hugetlb
-from mini_kernel.mm.mm import MAX_MAP_COUNT, MMAP_MIN_ADDR, Mm
+from mini_kernel.mm.mm import MMAP_MIN_ADDR, UNLIMITED, Mm
 from mini_kernel.mm.mmap import munmap, unmap_range
 from mini_kernel.mm.vma import VM_DONTEXPAND, VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_SHARED, Vma
 from mini_kernel.uapi.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM
@@ -79,7 +79,8 @@ def _check_growth(mm: Mm, vma: Vma, extra: int) -> None:
         raise SysError(EFAULT)
     if vma.flags & VM_LOCKED and (mm.locked_pages() << PAGE_SHIFT) + extra > mm.limits.locked:
         raise SysError(EAGAIN)
-    if (mm.total_pages() << PAGE_SHIFT) + extra > mm.limits.address_space:
+    limit = mm.limits.address_space
+    if limit != UNLIMITED and (mm.total_pages() << PAGE_SHIFT) + extra > limit:
         raise SysError(ENOMEM)
     if extra >> PAGE_SHIFT > mm.frames.total:
         raise SysError(ENOMEM)
@@ -102,8 +103,7 @@ def _move_to(mm: Mm, old: int, old_length: int, new_length: int, flags: int, new
     vma = _source(mm, old, old_length)
     if new_length > old_length:
         _check_growth(mm, vma, new_length - old_length)
-    if len(mm.vmas) > MAX_MAP_COUNT - _SPARE_MAPS:
-        raise SysError(ENOMEM)
+    mm.reserve_areas(_SPARE_MAPS)
     dont_unmap = bool(flags & MREMAP_DONTUNMAP)
     if dont_unmap and (mm.total_pages() << PAGE_SHIFT) + old_length > mm.limits.address_space:
         raise SysError(ENOMEM)
@@ -121,8 +121,7 @@ def _move_to(mm: Mm, old: int, old_length: int, new_length: int, flags: int, new
 
 def _move(mm: Mm, vma: Vma, old: int, old_length: int, new: int, new_length: int, keep: bool) -> int:
     """Move PTEs and VMA from [old, old + old_length) to `new` (Linux move_vma); `keep` leaves the old VMA, empty."""
-    if len(mm.vmas) > MAX_MAP_COUNT - _SPARE_MAPS:
-        raise SysError(ENOMEM)
+    mm.reserve_areas(_SPARE_MAPS)
     mm.pt.claim(old, old + old_length)
     huge = _make_targets(mm, old, old_length, new)
     entries = mm.pt.read(old, old + old_length, leaves=False)

@@ -25,6 +25,7 @@ def destroy(mm: Mm) -> None:
         entries = frames.ram.tables[rows]
         _release(mm, frames_of(entries[is_table(entries) if mm.pt.has_leaves else entries != 0]), tlb, huge=False)
         mm.remove(list(mm.vmas))
+        mm.settle_areas()
     for pfn in (*rows, *(pud.pfn for pud in puds), mm.pt.pgd):
         frames.put(pfn)
     mm.pt.tables = mm.pt.rss_anon = mm.pt.rss_file = mm.pt.unclaimed = 0

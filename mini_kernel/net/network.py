@@ -9,6 +9,7 @@ from mini_kernel.fs.file import File
 from mini_kernel.fs.inode import SuperBlock
 from mini_kernel.fs.path import Caller
 from mini_kernel.net.rights import Flight, is_unix
+from mini_kernel.x86 import PAGE_SHIFT
 
 if TYPE_CHECKING:
     from mini_kernel.clock import Clock
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mini_kernel.net.unix import UnixSocket
 
 SOMAXCONN: Final = 4096
-MEMORY_LIMIT: Final = 64 << 20  # bytes in all buffers together; beyond that sends fail with ENOBUFS
+MEMORY_LIMIT: Final = 64 << 20  # bytes in all buffers together, less in a small machine; beyond it ENOBUFS
 
 
 class Running(Protocol):
@@ -42,6 +43,7 @@ class Network:
         self.ports: dict[tuple[int, int], list[InetSocket]] = {}  # bound ones, by (protocol, port)
         self.flight = Flight()
         self.held = 0
+        self.limit = min(MEMORY_LIMIT, sb.frames.total << PAGE_SHIFT >> 3)  # of `held`
         self.next_name = 0  # of autobind
 
     def carried(self) -> Iterator[File]:

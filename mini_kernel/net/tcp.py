@@ -15,7 +15,7 @@ from mini_kernel.fs.file import READABLE, WRITABLE, Views
 from mini_kernel.net.address import Endpoint, family_of, is_any, pack_inet
 from mini_kernel.net.inet import InetSocket
 from mini_kernel.net.message import Outgoing, Received, fill
-from mini_kernel.net.network import MEMORY_LIMIT, SOMAXCONN, Network
+from mini_kernel.net.network import SOMAXCONN, Network
 from mini_kernel.net.socket import RECEIVE, SEND, Socket
 from mini_kernel.uapi.errno import (
     EADDRINUSE,
@@ -366,7 +366,7 @@ class TcpSocket(InetSocket):
         room = self.capacity(peer) - len(peer.buffer)
         if room <= 0 and peer.refs:
             self.pause(out.flags, self.send_timeout)
-        if self.net.held > MEMORY_LIMIT:
+        if self.net.held > self.net.limit:
             raise SysError(ENOBUFS)
         return min(n, max(room, 1))
 

@@ -8,7 +8,7 @@ from mini_kernel.fs.file import READABLE, WRITABLE, Views
 from mini_kernel.net.address import Endpoint, family_of, is_any, pack_inet
 from mini_kernel.net.inet import InetSocket
 from mini_kernel.net.message import Message, Outgoing, Received, fill
-from mini_kernel.net.network import MEMORY_LIMIT, Network
+from mini_kernel.net.network import Network
 from mini_kernel.net.socket import BUFFER, RECEIVE, SEND
 from mini_kernel.uapi.errno import (
     EAFNOSUPPORT,
@@ -145,7 +145,7 @@ class UdpSocket(InetSocket):
         """A datagram arrives. It is lost if the buffer is full, or nobody will read."""
         message = Message(data, pack_inet(self.family, source), None, None, [])
         limit = self.option(SOL_SOCKET, SO_RCVBUF, BUFFER)
-        if self.held > limit or self.net.held > MEMORY_LIMIT:
+        if self.held > limit or self.net.held > self.net.limit:
             return
         self.held += message.charge
         self.net.held += message.charge

@@ -17,7 +17,7 @@ from mini_kernel.fs.namei import adopt, place_for_new
 from mini_kernel.fs.path import MAY_WRITE, require, walk
 from mini_kernel.net.address import family_of, pack_unix, parse_unix
 from mini_kernel.net.message import Credentials, Message, Outgoing
-from mini_kernel.net.network import MEMORY_LIMIT, SOMAXCONN, Network
+from mini_kernel.net.network import SOMAXCONN, Network
 from mini_kernel.net.socket import BUFFER, RECEIVE, SEND, Socket
 from mini_kernel.uapi.errno import (
     EADDRINUSE,
@@ -296,7 +296,7 @@ class UnixSocket(Socket):
         """Return when there is room for a message. Raises SysError(ENOBUFS) if the whole system's is used up."""
         if self.unsent_bytes >= self.send_buffer:
             self.pause(flags, self.send_timeout)
-        if self.net.held > MEMORY_LIMIT:
+        if self.net.held > self.net.limit:
             raise SysError(ENOBUFS)
 
     def post(self, target: "UnixSocket", data: bytes, out: Outgoing) -> None:

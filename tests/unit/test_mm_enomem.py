@@ -224,11 +224,9 @@ def test_operations_that_need_no_frames_succeed_without_any() -> None:
 def test_a_full_list_of_areas_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """At vm.max_map_count whatever would split an area fails with ENOMEM (madvise: EAGAIN) and leaves it whole."""
     import mini_kernel.mm.mm
-    import mini_kernel.mm.mmap
 
     mm = _space(4)
     monkeypatch.setattr(mini_kernel.mm.mm, "MAX_MAP_COUNT", 1)
-    monkeypatch.setattr(mini_kernel.mm.mmap, "MAX_MAP_COUNT", 0)
     before = state_of(mm)
     middle = EDGE + PAGE
     calls: list[tuple[int, Callable[[], Any]]] = [
@@ -239,6 +237,8 @@ def test_a_full_list_of_areas_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
         (ENOMEM, lambda: mmap.mmap(mm, 0, PAGE, RW, PRIVATE)),
     ]
     for errno, call in calls:
+        if call is calls[-1][1]:  # a new area may be one too many, as in Linux
+            monkeypatch.setattr(mini_kernel.mm.mm, "MAX_MAP_COUNT", 0)
         with pytest.raises(SysError) as caught:
             call()
         assert caught.value.errno == errno

@@ -6,7 +6,6 @@ from proc_helpers import THREAD, fork, read, running_system, write
 
 from mini_kernel.exec import HWCAP
 from mini_kernel.fs.proc import facts
-from mini_kernel.process import MAX_TASKS
 from mini_kernel.syscalls import identity
 from mini_kernel.task import SigAction, SigInfo, State, send_to_process
 
@@ -39,7 +38,7 @@ def test_settings_are_what_holds(system: System) -> None:
     k = system.kernel
     k.last_tid = int(read(system, "/proc/sys/kernel/pid_max")) - 2
     assert [k.new_tid() + 1 - facts.PID_MAX, k.new_tid()] == [0, 300]
-    assert int(read(system, "/proc/sys/kernel/threads-max")) == MAX_TASKS
+    assert int(read(system, "/proc/sys/kernel/threads-max")) == facts.threads_max(k.frames.total) == 128
     assert read(system, "/proc/sys/kernel/osrelease") == facts.RELEASE.encode() + b"\n"
     assert read(system, "/proc/sys/kernel/hostname") == read(system, "/etc/hostname") == b"cr3lab\n"
     assert int(read(system, "/proc/sys/vm/overcommit_memory")) == 0

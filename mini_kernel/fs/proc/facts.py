@@ -21,6 +21,7 @@ RELEASE: Final = "6.1.0-cr3lab"
 VERSION: Final = "#1 mini_kernel"
 PID_MAX: Final = 1 << 22
 THREADS_MAX: Final = 4096
+_THREADS_MIN: Final = 64
 _SECOND: Final = 1_000_000_000
 _TICK: Final = _SECOND // 100
 _TABS: Final = ("\t\t", "\t")  # a name and its tabs take 16 columns
@@ -107,8 +108,13 @@ def _pid_max(system: System) -> bytes:
     return b"%d\n" % PID_MAX
 
 
+def threads_max(frames: int) -> int:
+    """How many threads a machine with so much RAM may have: one for every 128 KiB (Linux set_max_threads)."""
+    return min(THREADS_MAX, max(_THREADS_MIN, frames >> 5))
+
+
 def _threads_max(system: System) -> bytes:
-    return b"%d\n" % THREADS_MAX
+    return b"%d\n" % threads_max(system.frames.total)
 
 
 def _ostype(system: System) -> bytes:

@@ -1,29 +1,21 @@
-/* The classic: every process forks as long as it can. The last to fail ends, and so all do. */
+/* The classic: every process forks as long as it can, its children too. Once one fails, all end. */
 #include "bomb.h"
 
 int main(void)
 {
-    int failed[2];
-    char byte = 0;
-    pipe(failed);
-    for (;;) {
-        pid_t pid = fork();
-        if (pid < 0)
+    volatile int *failed = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t first = getpid();
+    while (!*failed) {
+        if (fork() < 0) {
+            *failed = errno;
             break;
+        }
     }
-    int error = errno;
-    write(failed[1], &byte, 1);
-    if (getpid() != getsid(0)) {
-        close(failed[1]);
-        _exit(0);
-    }
-    say("fork: %s\n", name_of(error));
-    close(failed[1]);
     int count = 0;
-    while (read(failed[0], &byte, 1) == 1)
-        count++;
-    say("processes that failed: some %d\n", count > 50);
     while (wait(0) > 0)
-        ;
+        count++;
+    if (getpid() != first)
+        return 0;
+    say("fork: %s, waited for some of its own %d\n", name_of(*failed), count > 2);
     return 0;
 }

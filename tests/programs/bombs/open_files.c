@@ -26,12 +26,13 @@ int main(void)
         fill();
         if (!i)
             say("many: %s\n", errno == ENFILE || errno == ENOMEM ? "no memory" : name_of(errno));
-        write(ready[1], "x", 1);
+        close(ready[1]);
         for (;;)
             pause();
     }
-    for (int i = 0; i < 8; i++)
-        read(ready[0], &byte, 1);
+    close(ready[1]);
+    while (read(ready[0], &byte, 1) > 0)
+        ; /* until each is full, or dead */
     signal(SIGTERM, SIG_IGN);
     kill(0, SIGTERM);
     while (wait(0) > 0)
