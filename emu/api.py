@@ -41,10 +41,10 @@ class Result:
     ending: str
     stdout: bytes
     stderr: bytes
-    ledger: Mapping[str, Any]
-    events: tuple[str, ...]
-    records: tuple[FaultRecord, ...]
-    kills: tuple[OomRecord, ...]
+    ledger: Mapping[str, Any] = field(repr=False)
+    events: tuple[str, ...] = field(repr=False)
+    records: tuple[FaultRecord, ...] = field(repr=False)
+    kills: tuple[OomRecord, ...] = field(repr=False)
     program: Program = field(repr=False)
 
     def fault_report(self) -> str:
@@ -65,19 +65,23 @@ def boot(
     memory: int = DEFAULT_MEMORY,
     seed: int = 0,
     root: str | None = None,
+    root_writable: bool = False,
     env: Mapping[str, str] | None = None,
     check: bool = False,
     thp: str = "never",
     max_insns: int | None = None,
     timeout: float | None = None,
     exact: bool = False,
+    schedule: int | None = None,
+    files: Mapping[str, bytes] | None = None,
     assembler: AssemblerName = "keystone",
     syntax: Syntax = "intel",
 ) -> System:
     """Boot a program, ready for its first instruction. Close the System, or use it as a context manager.
 
-    `args` are the guest's arguments behind argv[0]; `env` adds to the default environment; the other options are
-    those of `emu run`. Output is kept (`system.stdout`). Raises ProgramError, AsmError, EmuError.
+    `args` are the guest's arguments behind argv[0]; `env` adds to the default environment; `files` are put into the
+    guest's file system (path -> content); `schedule` is the seed of an interleaving (mini_kernel.steer.Schedule). The
+    other options are those of `emu run`. Output is kept (`system.stdout`). Raises ProgramError, AsmError, EmuError.
     """
     program = prog if isinstance(prog, Program) else _load(prog, assembler, syntax)
     options = Options(
@@ -85,14 +89,19 @@ def boot(
         fork=fork,
         seed=seed,
         root=root,
+        root_writable=root_writable,
         check=check,
         thp=thp,
         max_insns=max_insns,
         timeout=timeout,
         exact=exact,
+        schedule=schedule,
         environment={**DEFAULT_ENVIRONMENT, **(env or {})},
     )
-    return System(program, args, options, (BytesStream(stdin), BytesStream(), BytesStream()))
+    system = System(program, args, options, (BytesStream(stdin), BytesStream(), BytesStream()))
+    for path, content in (files or {}).items():
+        system.put_file(path, content)
+    return system
 
 
 def run(
@@ -118,14 +127,15 @@ def run(
         outcome = system.run()
         if observer is not None:
             observer.close()
-        return _result(system, outcome, tuple("".join(pieces).splitlines()))
+        return result(system, outcome, tuple("".join(pieces).splitlines()))
 
 
 def _load(prog: str | os.PathLike[str], assembler: AssemblerName, syntax: Syntax) -> Program:
     return load_program(str(Path(prog)) if prog != "-" else "-", assembler=assembler, syntax=syntax)
 
 
-def _result(system: System, outcome: Outcome, events: tuple[str, ...]) -> Result:
+def result(system: System, outcome: Outcome, events: tuple[str, ...] = ()) -> Result:
+    """What a system that has run left behind."""
     return Result(
         status=outcome.status,
         ending=outcome.ending,

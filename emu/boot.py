@@ -12,6 +12,7 @@ from emu.errors import EmuError, ProgramError
 from emu.listeners import Listeners
 from emu.machine import DEFAULT_QUANTUM, RESERVED_FRAMES, DebugMachine, Machine
 from emu.program import Program
+from emu.tape import Tape
 from mini_kernel.elf import ElfError
 from mini_kernel.errors import SysError
 from mini_kernel.fs.stream import BytesStream, HostStream
@@ -41,6 +42,7 @@ class Options:
     fork: str = "classic"
     seed: int = 0
     root: str | None = None
+    root_writable: bool = False  # changes below `root` are made on the host, too
     cwd: str = "/"  # where the program starts, in the guest's tree
     check: bool = False
     thp: str = "never"  # transparent huge pages
@@ -94,11 +96,12 @@ class System:
         self.options = options or Options()
         self.program = program
         self.streams = streams or (BytesStream(), BytesStream(), BytesStream())
+        self.tapes = tuple(Tape(stream) for stream in self.streams) if self.options.debug else ()
         self._listeners = Listeners()
         self.machine = _machine(self.options)
         try:
             o = self.options
-            config = Config(o.seed, o.fork, o.root, o.check, o.thp)
+            config = Config(o.seed, o.fork, o.root, o.check, o.thp, o.root_writable)
             self.kernel = _kernel(self.machine, config)
             self.machine.attach(self.kernel.traps)
             self.path = self.install(program)
@@ -113,7 +116,8 @@ class System:
     def _spawn(self) -> None:
         envp = [_encode(f"{k}={v}") for k, v in self.options.environment.items()]
         try:
-            self.kernel.spawn(self.path, self.argv, envp, self.streams, _encode(self.options.cwd))
+            stdin, stdout, stderr = self.tapes or self.streams
+            self.kernel.spawn(self.path, self.argv, envp, (stdin, stdout, stderr), _encode(self.options.cwd))
         except ElfError as error:
             raise ProgramError(str(error), file=self.program.path or self.program.name) from None
         except SysError as error:
@@ -127,6 +131,13 @@ class System:
         except SysError as error:
             raise ProgramError(f"does not fit into memory: {error}", file=program.path or program.name) from None
         return path
+
+    def put_file(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Create or replace a file of the guest's, with the directories on the way. Raises EmuError."""
+        try:
+            self.kernel.vfs.write_file(_encode(path), data, mode)
+        except SysError as error:
+            raise EmuError(f"the guest's file {path}: {error}") from None
 
     # -- running ------------------------------------------------------------------------------------
 
@@ -310,6 +321,8 @@ def _machine(options: Options) -> Machine:
         raise EmuError(f"--mem must be between 1 MiB and 1 TiB, not {options.memory} bytes")
     if options.fork not in FORKS:
         raise EmuError(f"--fork must be one of {', '.join(FORKS)}, not {options.fork}")
+    if options.root_writable and options.root is None:
+        raise EmuError("--root-writable needs --root")
     if options.thp not in THP_MODES:
         raise EmuError(f"--thp must be one of {', '.join(THP_MODES)}, not {options.thp}")
     if options.debug:

@@ -64,14 +64,15 @@ def load_program(
     assembler: AssemblerName = "keystone",
     syntax: "Syntax" = "intel",
     worker: "Assembler | None" = None,
+    prelude: str = "",
     warn: Callable[[str], object] | None = None,
 ) -> Program:
     """Reads, and where it is source assembles, a program.
 
     A name that is no file here is looked for on PATH. A file called *.nasm is read as NASM source. `worker` is an
-    Assembler already started (it stays open); without one, one is made and closed when needed. `warn` is given the
-    warnings of the assembler, a line each. Raises ProgramError for what cannot be read or run, AsmError for what does
-    not assemble.
+    Assembler already started (it stays open); without one, one is made and closed when needed. `prelude` goes before
+    the first line of source, without a line of its own. `warn` is given the warnings of the assembler, a line each.
+    Raises ProgramError for what cannot be read or run, AsmError for what does not assemble.
     """
     path_or_dash = locate(path_or_dash)
     data = sys.stdin.buffer.read() if path_or_dash == "-" else _read(path_or_dash)
@@ -82,7 +83,7 @@ def load_program(
     if not is_source(path_or_dash):
         kinds = ", ".join(SOURCE_SUFFIXES)
         raise ProgramError(f"neither an ELF file, a #! script nor source ({kinds})", file=path_or_dash)
-    source = _text(data, path_or_dash)
+    source = prelude + _text(data, path_or_dash)
     shown = name if path_or_dash == "-" else path_or_dash
     image = None
     if assembler == "keystone":

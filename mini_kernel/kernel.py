@@ -13,6 +13,7 @@ from mini_kernel.clock import Clock
 from mini_kernel.console import Console
 from mini_kernel.errors import SysError
 from mini_kernel.fs.fdtable import FdTable
+from mini_kernel.fs.hosttree import HostTree
 from mini_kernel.fs.inode import RegularFile
 from mini_kernel.fs.shm import SegmentTable
 from mini_kernel.fs.stream import HostStream
@@ -52,6 +53,7 @@ class Config:
     root: str | None = None  # host directory served as `/`
     checking: bool = False  # recompute the invariants after every kernel entry
     thp: str = "never"  # where huge pages come unasked: one of mm.THP_MODES
+    root_writable: bool = False  # changes below it are made on the host, too
 
 
 @dataclass
@@ -75,7 +77,9 @@ class Kernel:
         self.random = Random(self.config.seed)
         self.clock = Clock(cpu)
         self.sched = Scheduler(cpu, self.clock)
-        self.vfs = Vfs(self.frames, self.clock, self.random, self.config.root, self)
+        root = self.config.root
+        tree = HostTree(root, self.config.root_writable) if root is not None else None
+        self.vfs = Vfs(self.frames, self.clock, self.random, tree, self)
         self.net = Network(self.vfs.sb, self.clock, self.sched, self.random)
         self.shm = SegmentTable(self.frames, self.clock, self.sched)
         self.traps = Traps(self)

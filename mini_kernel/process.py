@@ -32,6 +32,7 @@ from mini_kernel.task import (
     send_to_process,
 )
 from mini_kernel.uapi.errno import EACCES, EAGAIN, EEXIST, EINVAL
+from mini_kernel.uapi.poll import POLLIN
 from mini_kernel.uapi.sched import (
     CLONE_CHILD_CLEARTID,
     CLONE_CHILD_SETTID,
@@ -261,7 +262,9 @@ def become(k: "Kernel", task: Task, loaded: Loaded) -> None:
         task.files.put_table()
         task.files = table
     task.files.close_on_exec()
-    process.actions = {s: a for s, a in process.actions.items() if a.handler == SIG_IGN}
+    process.actions = {s: SigAction(SIG_IGN) for s, a in process.actions.items() if a.handler == SIG_IGN}
+    process.executed = True
+    stop_timers(process)
     task.altstack = (0, SS_DISABLE, 0)
     process.exit_signal = SIGCHLD
     start(k, loaded)
@@ -348,6 +351,7 @@ def _become_zombie(k: "Kernel", process: Process, status: int) -> None:
     process.pending.clear()
     k.retire(process)
     _tell_end(k, process)
+    process.end_events.wake(POLLIN)
 
 
 def stop_timers(process: Process) -> None:
@@ -396,6 +400,7 @@ def reap(k: "Kernel", process: Process) -> None:
     """Forget a zombie."""
     if k.processes.pop(process.tgid, None) is not None:
         k.frames.kmem.give(kmem.PROCESS)
+    process.reaped = True
     parent = process.parent
     if parent is not None:
         if process in parent.children:

@@ -12,6 +12,7 @@ from mini_kernel.errors import SysError
 from mini_kernel.observe import Observer
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.uapi.numbers import SYS_clone, SYS_clone3, SYS_fork, SYS_odfork, SYS_sfork, SYS_vfork
+from mini_kernel.x86 import RIP
 
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
@@ -52,6 +53,7 @@ class Schedule:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.random = Random(seed)
+        self.log: list[tuple[int, int]] | None = None  # who lost the CPU and where (tid, RIP), if that is wanted
 
     def slice(self) -> int:
         """The length of the next slice."""
@@ -81,6 +83,8 @@ def give_up_cpu(k: "Kernel") -> None:
         return
     if schedule is not None:
         queue.rotate(schedule.random.randrange(len(queue)))
+        if schedule.log is not None and k.sched.current is not None:
+            schedule.log.append((k.sched.current.tid, k.cpu.regs[RIP]))
     k.sched.yield_cpu()
 
 

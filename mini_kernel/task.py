@@ -153,6 +153,9 @@ class Process:
         self.stopped = False
         self.continued = False  # continued, not yet waited for
         self.child_events = WaitQueue()
+        self.end_events = WaitQueue()  # woken when it ends (pidfds)
+        self.reaped = False  # it has been waited for, and its number is free
+        self.executed = False  # it has called execve(2)
         self.signal_events = WaitQueue()  # who watches for signals through signalfd(2)
         self.itimer_real = Timer(self)  # alarm(2), ITIMER_REAL; a period goes on once SIGALRM has been taken
         self.posix_timers: dict[int, Source] = {}  # by the number that timer_create(2) gave

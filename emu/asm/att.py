@@ -28,7 +28,7 @@ _SUFFIX: Final = {"b": 1, "w": 2, "l": 4, "q": 8}
 _WHOLE: Final = {
     "cltq": "cdqe", "cqto": "cqo", "cltd": "cdq", "cwtl": "cwde", "cbtw": "cbw", "cwtd": "cwd", "movabsq": "movabs",
     "iretl": "iretd", "sysretl": "sysret", "sysexitl": "sysexit", "lretl": "lret", "lretq": "retfq",
-    "fildq": "fild", "pushfq": "pushfq", "popfq": "popfq", "sysretq": "sysretq", "iretq": "iretq",
+    "pushfq": "pushfq", "popfq": "popfq", "sysretq": "sysretq", "iretq": "iretq",
 }  # fmt: skip
 
 

@@ -166,7 +166,8 @@ def _number(name: str, wants: Sequence[Want]) -> Finding | None:
     if not -(1 << (bits - 1)) <= value < 1 << bits:
         where = wants[0].reg or "the memory operand"
         shown = value if abs(value) < 100_000 else f"{value:#x}"
-        return f"{shown} does not fit into {where}, which has {bits} bits", ""
+        hint = f"from {-(1 << (bits - 1))} to {(1 << bits) - 1}" if bits < 64 else ""
+        return f"{shown} does not fit into {where}, which has {bits} bits", hint
     if size == 8 and not -(1 << 31) <= value < 1 << 31:
         register = name == "mov" and wants[0].kind == "reg"
         hint = "" if register else "put the number into a register first: mov REGISTER, NUMBER"

@@ -153,21 +153,16 @@ class Cursor:
         if level == 0 and self._depth == 0:
             self._operators = 0
         left = self.expression(level + 1)
-        while (operator := self._operator()) in _LEVELS[level]:
-            column = self.column
+        while (token := self.token) is not None:
+            operator = token.text if token.kind == "punct" else self._word(token)
+            if operator not in _LEVELS[level]:
+                break
             self.at += 1
             self._operators += 1
             if self._operators > MAX_OPERATORS:
-                raise SourceError(f"more than {MAX_OPERATORS} operators in an expression", column)
-            left = Binary(operator, left, self.expression(level + 1), column)
+                raise SourceError(f"more than {MAX_OPERATORS} operators in an expression", token.column)
+            left = Binary(operator, left, self.expression(level + 1), token.column)
         return left
-
-    def _operator(self) -> str:
-        """The operator that comes next, "" if it is none."""
-        token = self.token
-        if token is None or token.kind not in ("punct", "name"):
-            return ""
-        return token.text if token.kind == "punct" else self._word(token)
 
     def _word(self, token: Token) -> str:
         """The operator that is a word here, or ""."""
@@ -213,6 +208,10 @@ class Cursor:
         if token.text == "$" and token.kind == "punct":  # NASM's and MASM's name for `.`
             return Symbol(".", "$", token.column)
         hint = "text is data (.ascii); what goes into a register is its address" if token.kind == "string" else ""
+        if token.text == "&" and self.token is not None and self.token.kind == "name":
+            hint = (
+                f"the address of {self.token.text} is `offset {self.token.text}`, or lea of [rip + {self.token.text}]"
+            )
         raise SourceError(f"a value expected, found '{token.text}'", token.column, hint)
 
 

@@ -64,11 +64,17 @@ _OTHER_V: Final = frozenset(
         *("vmwrite", "vmxoff", "vmxon"),
     )
 )
+#: What AMD left out of 64-bit mode (SDM vol. 2: "Invalid" in the column 64-bit mode).
+_GONE: Final = frozenset(
+    ("aaa", "aad", "aam", "aas", "daa", "das", "into", "pusha", "pushad", "popa", "popad", "bound", "salc")
+)
 _INSTEAD: Final = {"tzcnt": "bsf", "lzcnt": "bsr"}
 
 
 def missing(name: str) -> str | None:
     """Why the machine cannot run the instruction `name` (small letters), or None if it can."""
+    if name in _GONE:
+        return f"{name} does not exist in 64-bit code"
     feature = _FEATURE_OF.get(name)
     if feature is None and name[-1:] in ("b", "w", "l", "q"):  # AT&T: andnq
         feature = _FEATURE_OF.get(name[:-1])
@@ -76,5 +82,12 @@ def missing(name: str) -> str | None:
         feature = "AVX"  # and AVX2, FMA, F16C, AVX-512: all their mnemonics begin so
     if feature is None:
         return None
-    hint = f"; use {_INSTEAD[name]}, which differs for 0" if name in _INSTEAD else ""
+    hint = f"; use {_INSTEAD[name]}, which differs for 0" if name in _INSTEAD else _without_avx(name, feature)
     return f"{feature} is not available in this machine, so {name} cannot run{hint}"
+
+
+def _without_avx(name: str, feature: str) -> str:
+    """The SSE instruction that an AVX one extends."""
+    from emu.asm.mnemonics import COMMON  # most programs have no AVX
+
+    return f"; use {name[1:]}" if feature == "AVX" and name[1:] in COMMON else ""

@@ -15,6 +15,7 @@ _NASM_WORDS: Final = {
     "equ": "NAME = VALUE", "times": ".rept or .fill", "global": ".global", "extern": ".extern", "align": ".balign",
     "struc": "NAME = OFFSET for each field",
 }  # fmt: skip
+_C_LIBRARY: Final = frozenset(("printf", "puts", "putchar", "exit", "malloc", "free", "strlen", "memcpy", "scanf"))
 _ATT_OPERAND: Final = re.compile(r"%(?=[a-z])|\$[\w(]")
 _ATT_ADDRESS: Final = re.compile(r"\(\s*%")
 _NASM_LINE: Final = re.compile(
@@ -82,6 +83,9 @@ def undefined(name: str, dialect: Dialect, names: Iterable[str]) -> str:
         return f"did you mean the register {register}?"
     if symbol:
         return f"did you mean {symbol}?"
+    if name in _C_LIBRARY:
+        file = "lab_nasm.inc" if dialect == "nasm" else "lab.inc"
+        return f"there is no C library here; {file} has print, print_number, strlen, itoa and exit"
     from emu.asm.mnemonics import COMMON  # most programs have no mistakes
 
     return "one instruction to a line" if lower in COMMON else ""

@@ -119,6 +119,19 @@ def parse_operands(cursor: Cursor, att: bool) -> list[Operand]:
 
 
 def _intel(cursor: Cursor) -> Operand:
+    """One operand. Compilers write a jump through a table as [QWORD PTR table[0+rdi*8]]."""
+    inside = [token.text.lower() for token in cursor.tokens[cursor.at : cursor.at + 3]]
+    if inside[:1] != ["["] or inside[2:] != ["ptr"] or inside[1] not in SIZES:
+        return _intel_operand(cursor)
+    cursor.at += 1
+    operand = _intel_operand(cursor)
+    cursor.expect("]")
+    if isinstance(operand, Bare):
+        return Mem(operand.expr, operand.column, size=operand.size, segment=operand.segment)
+    return operand
+
+
+def _intel_operand(cursor: Cursor) -> Operand:
     column = cursor.column
     size = _size_prefix(cursor)
     short = _distance(cursor)

@@ -187,9 +187,14 @@ class Parser(FrontEnd):
             return
         token = cursor.next("an instruction")
         name = token.text.lower()
+        alone = f"is {token.text} a label? Labels end with a colon: {token.text}:"
         if token.kind != "name" or not name.isalnum() or not name[0].isalpha():
-            raise SourceError(f"an instruction, a label or a directive expected, found '{token.text}'", token.column)
+            message = f"an instruction, a label or a directive expected, found '{token.text}'"
+            raise SourceError(message, token.column, alone if token.kind == "name" else "")
         _refuse_nasm(token, cursor.token)
+        following = cursor.tokens[cursor.at : cursor.at + 1]
+        if following and following[0].text.startswith(".") and following[0].text in self._directives.names:
+            raise SourceError(f"unknown instruction {token.text}", token.column, alone)
         absent = features.missing(name)
         if absent:
             raise SourceError(absent, token.column)
@@ -198,17 +203,16 @@ class Parser(FrontEnd):
             _refuse_bare_registers(operands)
             name, operands = att.translated(name, operands, token.column)
         else:
-            operands = [self._dated(op) for op in operands]
+            operands = [self._dated(op) if isinstance(op, Bare) else op for op in operands]
         if name == "int" and _is_three(operands):
             name, operands = "int3", []  # one byte, as GNU as has it
         what = encoding_of(name, operands, token.column, prefixes)
         check_prefixes(prefixes, what, name, column)
         self._add(what, statement.place, column)
 
-    def _dated(self, operand: Operand) -> Operand:
+    def _dated(self, operand: Bare) -> Bare:
         """The operand, marked where its name is not defined yet."""
-        late = isinstance(operand, Bare) and self.draft.late(operand.expr)
-        return operand._replace(late=True) if isinstance(operand, Bare) and late else operand
+        return operand._replace(late=True) if self.draft.late(operand.expr) else operand
 
     def _textual(self, word: str, statement: Statement, at: int) -> None:
         """A macro's use, or a directive that takes its operands as text: it stands behind `at`."""

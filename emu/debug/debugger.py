@@ -147,10 +147,6 @@ class Debugger(Runner):
 
     # -- by hand ------------------------------------------------------------------------------------
 
-    def intervene(self) -> None:
-        """To be called before anything is changed by hand: what was known of the future does not hold any more."""
-        self.history.change()
-
     def switch(self, tid: int) -> None:
         """Give the CPU to another task. Raises DebugError if it cannot run now."""
         task = self.kernel.tasks.get(tid)

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from emu.debug.events import Time
 from emu.debug.store import Shelf, Snapshot, Store
-from emu.debug.tape import Tape
-from mini_kernel.fs.vfs import Vfs
 
 if TYPE_CHECKING:
     from emu.debug.runner import Runner
@@ -27,13 +25,6 @@ _WINDOW: Final = 2_000  # instructions looked at first when going back, and how 
 _WIDER: Final = 10
 
 
-def put_on_tape(vfs: Vfs) -> tuple[Tape, ...]:
-    """Put a tape in front of each standard stream."""
-    tapes = tuple(map(Tape, vfs.streams))
-    vfs.replace_streams(tapes)
-    return tapes
-
-
 class History:
     """What is known of the past of one debugger's system.
 
@@ -42,7 +33,7 @@ class History:
 
     def __init__(self, d: "Runner") -> None:
         self._d = d
-        self.tapes = put_on_tape(d.kernel.vfs)
+        self.tapes = d.system.tapes
         self._store = Store(d.system, d.machine, self.tapes)
         self.shelf = Shelf()
         self.frontier = d.now

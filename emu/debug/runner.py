@@ -143,12 +143,19 @@ class Runner:
             return 0
         return int.from_bytes(uaccess.probe(task.user_mm, self.machine.regs[RSP], 8), "little")
 
+    def intervene(self) -> None:
+        """To be called before anything is changed by hand: what was known of the future does not hold any more."""
+        self.history.change()
+
     # -- the loop -----------------------------------------------------------------------------------
 
     def run(self, plan: Plan) -> Stop:
         """Run as planned; the first reason to stop."""
         self._begin(plan)
         if self.current is None:
+            self.kernel.traps.dispatch()  # everybody waited for a key when an earlier run was interrupted
+        if self.current is None:
+            self._finish()
             self.stops = [self._ended()]
             return self.stops[0]
         self.machine.let_pass(self.machine.regs[RIP])
@@ -262,7 +269,7 @@ class Runner:
             self._entry_begins()
         if self.stops:
             return
-        if self.current is None:
+        if self.current is None and reason != "interrupted":
             self.stops.append(self._ended())
         elif reason == "interrupted":
             if self._plan.until is not None:

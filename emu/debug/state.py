@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from emu import disasm
-from emu.debug.debugger import Debugger
-from emu.debug.runner import MAX_INSTRUCTION, DebugError
+from emu.debug.runner import MAX_INSTRUCTION, DebugError, Runner
 from emu.peek import peek
 from emu.symbols import SourceLine
 from mini_kernel.errors import SysError
@@ -89,7 +88,7 @@ class TaskInfo(NamedTuple):
 
 
 @contextmanager
-def loaded(d: Debugger, task: Task) -> Generator[None]:
+def loaded(d: Runner, task: Task) -> Generator[None]:
     """The task's state in the CPU, whoever's was there; changes to it are kept."""
     cpu = d.machine
     if d.kernel.sched.loaded is task:
@@ -104,7 +103,7 @@ def loaded(d: Debugger, task: Task) -> Generator[None]:
         cpu.load(ours)
 
 
-def task_of(d: Debugger, tid: int | None) -> Task:
+def task_of(d: Runner, tid: int | None) -> Task:
     """A live task, the current one if None. Raises DebugError."""
     task = d.current if tid is None else d.kernel.tasks.get(tid)
     if task is None or task.user_mm is None:
@@ -112,7 +111,7 @@ def task_of(d: Debugger, tid: int | None) -> Task:
     return task
 
 
-def registers(d: Debugger, tid: int | None = None) -> Registers:
+def registers(d: Runner, tid: int | None = None) -> Registers:
     """Raises DebugError for a task that is gone."""
     task = task_of(d, tid)
     with loaded(d, task):
@@ -120,13 +119,13 @@ def registers(d: Debugger, tid: int | None = None) -> Registers:
         return Registers(tuple(cpu.regs), cpu.rflags, cpu.fs_base, cpu.gs_base, task.mm.cr3)
 
 
-def vector_state(d: Debugger, tid: int | None = None) -> bytes:
+def vector_state(d: Runner, tid: int | None = None) -> bytes:
     """x87, SSE and MXCSR as a 512-byte FXSAVE image (SDM vol. 1 10.5.1)."""
     with loaded(d, task_of(d, tid)):
         return d.machine.fxsave()
 
 
-def set_vector_state(d: Debugger, image: bytes, tid: int | None = None) -> None:
+def set_vector_state(d: Runner, image: bytes, tid: int | None = None) -> None:
     """The inverse of `vector_state`."""
     task = task_of(d, tid)
     d.intervene()
@@ -134,7 +133,7 @@ def set_vector_state(d: Debugger, image: bytes, tid: int | None = None) -> None:
         d.machine.fxrstor(image)
 
 
-def set_register(d: Debugger, name: str, value: int, tid: int | None = None) -> None:
+def set_register(d: Runner, name: str, value: int, tid: int | None = None) -> None:
     """Change one register of `Registers.named`. Raises DebugError for another name."""
     task = task_of(d, tid)
     d.intervene()
@@ -150,19 +149,19 @@ def set_register(d: Debugger, name: str, value: int, tid: int | None = None) -> 
 # -- memory ------------------------------------------------------------------------------------------
 
 
-def read(d: Debugger, address: int, n: int, tid: int | None = None) -> bytes:
+def read(d: Runner, address: int, n: int, tid: int | None = None) -> bytes:
     """Up to `n` bytes as the program would find them, short at the first page that cannot be read. Changes nothing."""
     return peek(task_of(d, tid).mm, address, n)
 
 
-def read_physical(d: Debugger, address: int, n: int) -> bytes:
+def read_physical(d: Runner, address: int, n: int) -> bytes:
     """Bytes of RAM. Raises DebugError behind its end."""
     if not 0 <= address <= address + n <= d.kernel.ram.size:
         raise DebugError(f"RAM ends at {d.kernel.ram.size:#x}")
     return bytes(d.kernel.ram.data[address : address + n])
 
 
-def write(d: Debugger, address: int, data: bytes, tid: int | None = None) -> None:
+def write(d: Runner, address: int, data: bytes, tid: int | None = None) -> None:
     """Store bytes whatever the rights of the area (mm/poke.py). No other process sees it, unless it is shared memory.
 
     Raises DebugError for the first page where that cannot be, bytes before it being written.
@@ -178,7 +177,7 @@ def write(d: Debugger, address: int, data: bytes, tid: int | None = None) -> Non
 # -- stack and code -----------------------------------------------------------------------------------
 
 
-def stack(d: Debugger, words: int = 8, tid: int | None = None) -> list[StackWord]:
+def stack(d: Runner, words: int = 8, tid: int | None = None) -> list[StackWord]:
     """The top of the stack, RSP first."""
     task = task_of(d, tid)
     start = registers(d, tid).general[RSP]
@@ -192,7 +191,7 @@ def stack(d: Debugger, words: int = 8, tid: int | None = None) -> list[StackWord
     return found
 
 
-def code(d: Debugger, address: int | None = None, count: int = 8, tid: int | None = None) -> list[CodeLine]:
+def code(d: Runner, address: int | None = None, count: int = 8, tid: int | None = None) -> list[CodeLine]:
     """Instructions from an address on (RIP if None). A byte that begins no instruction is a line of its own."""
     task = task_of(d, tid)
     rip = registers(d, tid).general[RIP]
@@ -212,7 +211,7 @@ def code(d: Debugger, address: int | None = None, count: int = 8, tid: int | Non
     return lines
 
 
-def code_around(d: Debugger, before: int = 4, after: int = 8, tid: int | None = None) -> list[CodeLine]:
+def code_around(d: Runner, before: int = 4, after: int = 8, tid: int | None = None) -> list[CodeLine]:
     """Instructions before and after RIP. Those before are found by decoding from ever farther back until it fits."""
     rip = registers(d, tid).general[RIP]
     for back in range(before * MAX_INSTRUCTION, 0, -1):
@@ -222,7 +221,7 @@ def code_around(d: Debugger, before: int = 4, after: int = 8, tid: int | None = 
     return code(d, rip, after, tid)
 
 
-def backtrace(d: Debugger, tid: int | None = None, limit: int = 32) -> list[Frame]:
+def backtrace(d: Runner, tid: int | None = None, limit: int = 32) -> list[Frame]:
     """The calls that led here: the innermost first.
 
     Followed along saved frame pointers; before a function has set up its own, the word on top of the stack is the
@@ -250,7 +249,7 @@ def backtrace(d: Debugger, tid: int | None = None, limit: int = 32) -> list[Fram
     return frames
 
 
-def _prologue(d: Debugger, rip: int, tid: int | None) -> bool:
+def _prologue(d: Runner, rip: int, tid: int | None) -> bool:
     """True where a function's frame is not there yet, or gone: at `push rbp`, `mov rbp, rsp` behind it, or `ret`."""
     here = disasm.one(read(d, rip, MAX_INSTRUCTION, tid), rip)
     name = d.symbols(task_of(d, tid)).name(rip)
@@ -258,12 +257,12 @@ def _prologue(d: Debugger, rip: int, tid: int | None) -> bool:
     return starts or (here is not None and here.text in ("push rbp", "ret"))
 
 
-def _word(d: Debugger, address: int, tid: int | None) -> int | None:
+def _word(d: Runner, address: int, tid: int | None) -> int | None:
     data = read(d, address, WORD, tid)
     return int.from_bytes(data, "little") if len(data) == WORD else None
 
 
-def _is_return_address(d: Debugger, value: int | None, tid: int | None) -> bool:
+def _is_return_address(d: Runner, value: int | None, tid: int | None) -> bool:
     """True if a `call` ends there."""
     if not value:
         return False
@@ -280,12 +279,12 @@ def _is_return_address(d: Debugger, value: int | None, tid: int | None) -> bool:
 # -- lists -------------------------------------------------------------------------------------------
 
 
-def areas(d: Debugger, tid: int | None = None) -> list[AreaInfo]:
+def areas(d: Runner, tid: int | None = None) -> list[AreaInfo]:
     """The VMAs of a task, in order."""
     return [info for vma in task_of(d, tid).mm.vmas if (info := describe(vma)) is not None]
 
 
-def tasks(d: Debugger) -> list[TaskInfo]:
+def tasks(d: Runner) -> list[TaskInfo]:
     """Every live task, by tid."""
     found: list[TaskInfo] = []
     for tid in sorted(d.kernel.tasks):

@@ -12,8 +12,8 @@ import numpy as np
 
 from emu.boot import System
 from emu.debug.events import Time
-from emu.debug.tape import Spot, Tape
 from emu.machine import DebugMachine
+from emu.tape import Spot, Tape
 from mini_kernel.snapshot import Image
 from mini_kernel.x86 import PAGE_SIZE
 

@@ -30,8 +30,8 @@ from emu.debug.events import (
     Time,
     Walk,
 )
-from emu.debug.tape import Tape
 from emu.machine import DebugMachine
+from emu.tape import Tape
 from mini_kernel.mm.foresee import Verdict, foresee
 from mini_kernel.signal import is_handled
 from mini_kernel.syscalls.table import TABLE

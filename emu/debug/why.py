@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 from emu import disasm
-from emu.debug.debugger import Debugger
 from emu.debug.events import Walk
-from emu.debug.runner import DebugError
+from emu.debug.runner import DebugError, Runner
 from emu.debug.state import read, registers, task_of
 from emu.debug.stops import BeforeFault
 from emu.operand import State, explain
@@ -60,7 +59,7 @@ class Why(NamedTuple):
     outlook: tuple[Outlook, ...]
 
 
-def why(d: Debugger, address: int | None = None, tid: int | None = None) -> Why:
+def why(d: Runner, address: int | None = None, tid: int | None = None) -> Why:
     """Of the address that the current fault is about, if None. Raises DebugError if there is none."""
     task = task_of(d, tid)
     fault = next((s for s in d.stops if isinstance(s, BeforeFault) and s.vector == VEC_PF and s.tid == task.tid), None)
@@ -102,7 +101,7 @@ def why(d: Debugger, address: int | None = None, tid: int | None = None) -> Why:
     )
 
 
-def _arithmetic(d: Debugger, tid: int, address: int) -> tuple[disasm.Instruction | None, str]:
+def _arithmetic(d: Runner, tid: int, address: int) -> tuple[disasm.Instruction | None, str]:
     """The instruction at RIP and how it comes to the address, if it does."""
     regs = registers(d, tid)
     rip = regs.general[RIP]
@@ -120,12 +119,12 @@ def address_in(instruction: disasm.Instruction, address: int) -> bool:
     return any(op.kind == "mem" and not op.base and not op.index and op.disp == address for op in instruction.operands)
 
 
-def _owner(d: Debugger, table: int) -> int:
+def _owner(d: Runner, table: int) -> int:
     pgd = d.kernel.frames.owners[table]
     return next((t.tgid for t in d.kernel.tasks.values() if t.user_mm is not None and t.user_mm.pt.pgd == pgd), 0)
 
 
-def _outlook(d: Debugger, tgid: int, address: int) -> tuple[Outlook, ...]:
+def _outlook(d: Runner, tgid: int, address: int) -> tuple[Outlook, ...]:
     found: dict[int, Outlook] = {}
     for task in sorted(d.kernel.tasks.values(), key=lambda t: (t.tgid != tgid, t.tid)):
         mm = task.user_mm

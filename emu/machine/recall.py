@@ -94,7 +94,7 @@ def runs(pfns: NDArray[np.int64], contents: NDArray[np.uint64]) -> Iterator[tupl
     cuts = [0, *(np.flatnonzero(np.diff(pfns) != 1) + 1).tolist(), len(pfns)]
     for first, end in itertools.pairwise(cuts):
         if first < end:
-            yield int(pfns[first]), memoryview(np.ascontiguousarray(contents[first:end])).cast("B")
+            yield int(pfns[first]), np.ascontiguousarray(contents[first:end]).data.cast("B")
 
 
 def _write(fd: int, data: memoryview, at: int) -> None:

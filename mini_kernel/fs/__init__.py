@@ -11,7 +11,9 @@
     pipe, device, tty, event         files that are not stored anywhere
     stream    what the embedding provides as standard input and output
     shm       System V shared memory: segments and what attaches them
-    host      a host directory as a read-only tree
+    superblock what inodes have in common, and what may stand behind one
+    hosttree  a host directory, from outside: no step follows a link
+    host      one as a tree of the guest, read-only or writable
     proc/     /proc: processes and the system as files
 
 A system call moves data in two steps: the file says how many bytes it can take or give now (or that the caller must

@@ -6,6 +6,7 @@ Writing is the same with `may_write` and `write_from`. Waiting (Block) and refus
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from os import fsdecode
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -241,7 +242,14 @@ class RegularOpen(SeekableFile):
 
     @property
     def cache(self) -> PageCache:
+        if self.can_write and self.inode.backing is not None:
+            self.inode.backing.mapped = True
         return self.inode.cache
+
+    def release(self) -> None:
+        if self.can_write and self.inode.backing is not None:
+            with suppress(SysError):  # nobody is left to be told
+                self.inode.backing.write_back(False)
 
     def readable_at(self, n: int, offset: int) -> int:
         left = self.inode.cache.size - offset

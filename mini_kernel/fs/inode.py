@@ -5,19 +5,17 @@ both are 0 it gives its frames back, once.
 """
 
 from collections.abc import Mapping
-from random import Random
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.file import MAX_OFFSET, DirectoryOpen, File, PathFile, RegularOpen, Views
 from mini_kernel.fs.locks import Locks
 from mini_kernel.fs.notify import Watch, tell, tell_gone
-from mini_kernel.mm.frame import FrameAllocator
-from mini_kernel.mm.kmem import INODE
-from mini_kernel.mm.pagecache import PageCache, PageSource, Quota
+from mini_kernel.fs.superblock import Behind, SuperBlock
+from mini_kernel.mm.pagecache import PageCache, PageSource
 from mini_kernel.mm.vma import VM_MAYWRITE, VM_SHARED
-from mini_kernel.uapi.errno import EBUSY, EFBIG, EINVAL, EIO, ELOOP, ENOSPC, ENXIO, EPERM
+from mini_kernel.uapi.errno import EBUSY, EFBIG, EINVAL, EIO, ELOOP, ENXIO, EPERM, EXDEV
 from mini_kernel.uapi.fcntl import (
     F_SEAL_FUTURE_WRITE,
     F_SEAL_GROW,
@@ -35,75 +33,16 @@ from mini_kernel.uapi.fcntl import (
     S_ISUID,
     S_IXGRP,
 )
-from mini_kernel.uapi.inotify import IN_ATTRIB, IN_MODIFY
+from mini_kernel.uapi.inotify import IN_ACCESS, IN_ATTRIB, IN_MODIFY
 from mini_kernel.uapi.misc import TMPFS_MAGIC
 from mini_kernel.uapi.structs import Stat
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE
 
 if TYPE_CHECKING:
     from mini_kernel.fs.path import Caller
-    from mini_kernel.fs.tty import TerminalInode
 
 SECTOR_SHIFT: Final = 9  # st_blocks counts 512 bytes
-_NAMES_MIN: Final = 1024
 _NO_WRITING: Final = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
-
-
-class Clock(Protocol):
-    """Where the time stamps come from."""
-
-    def real_ns(self) -> int:
-        """CLOCK_REALTIME in nanoseconds."""
-        ...
-
-
-class SuperBlock:
-    """What all inodes of a mounted file system share. `device` is its st_dev.
-
-    What all file systems share is with the one at the root, `primary`.
-    """
-
-    def __init__(self, frames: FrameAllocator, clock: Clock, random: Random) -> None:
-        self.frames = frames
-        self.clock = clock
-        self.random = random
-        self.device = 1
-        self.primary = self
-        self.terminal: TerminalInode | None = None  # what /dev/tty is
-        self.watches = 0  # of inotify(7), on all file systems: counted with the primary
-        self.moves = 0  # renames that were told of, there too: the cookies
-        self.next_ino = 1
-        self.names = 0
-        self.quota: Quota | None = None  # of the pages of its files
-
-    def take_name(self) -> None:
-        """One more name. Raises SysError(ENOSPC) without kernel memory for it."""
-        try:
-            self.frames.kmem.take(INODE)
-        except SysError:
-            raise SysError(ENOSPC) from None
-        self.names += 1
-
-    def require_name(self) -> None:
-        """Raises SysError(ENOSPC) at the limit of names, half as many as RAM has pages (tmpfs(5) nr_inodes)."""
-        if self.names >= max(_NAMES_MIN, self.frames.total >> 1):
-            raise SysError(ENOSPC)
-
-    def give_name(self) -> None:
-        """One less."""
-        self.names -= 1
-        self.frames.kmem.give(INODE)
-
-    def another(self, device: int) -> "SuperBlock":
-        """That of a file system mounted beside."""
-        other = SuperBlock(self.frames, self.clock, self.random)
-        other.device, other.primary = device, self
-        return other
-
-    def new_ino(self) -> int:
-        """An inode number that was never used."""
-        self.next_ino += 1
-        return self.next_ino - 1
 
 
 class Inode:
@@ -112,6 +51,7 @@ class Inode:
     kind: int = S_IFREG
     magic: int = TMPFS_MAGIC  # statfs(2) f_type
     locks: Locks | None = None  # made by the first one
+    backing: Behind | None = None  # None: it is in memory only
     write_hint = 0  # RWH_* of fcntl(2)
     home: "Directory | None" = None  # where it is found by which name: of several, the newest or last opened
     name = b""
@@ -176,6 +116,8 @@ class Inode:
         """Nobody can reach it any more: give back what it holds."""
         if self.watches:
             tell_gone(self)
+        if self.backing is not None:
+            self.backing.gone()
 
     def tell(self, mask: int) -> None:
         """Whoever watches the inode, or the directory it is in, hears of this event (IN_*)."""
@@ -209,18 +151,34 @@ class Inode:
 
     def chmod(self, mode: int) -> None:
         """Replace the twelve permission bits."""
-        self.mode = (self.mode & S_IFMT) | (mode & 0o7777)
+        mode = (self.mode & S_IFMT) | (mode & 0o7777)
+        if self.backing is not None:
+            self.backing.chmod(mode)
+        self.mode = mode
         self.changed()
         self.tell(IN_ATTRIB)
 
     def chown(self, uid: int, gid: int) -> None:
         """Replace the owner and group; -1 leaves one. Clears the set-id bits of a file, as chown(2) says."""
+        if self.backing is not None:
+            self.backing.chown(uid, gid)
         self.uid = self.uid if uid == -1 else uid
         self.gid = self.gid if gid == -1 else gid
         if self.mode & S_IFMT != S_IFDIR:
             self.drop_set_id()
         self.changed()
         self.tell(IN_ATTRIB)
+
+    def set_times(self, atime: int | None, mtime: int | None) -> None:
+        """utimensat(2): in nanoseconds, None leaves one."""
+        if atime is None and mtime is None:
+            return
+        times = self.atime if atime is None else atime, self.mtime if mtime is None else mtime
+        if self.backing is not None:
+            self.backing.set_times(*times)
+        self.atime, self.mtime = times
+        self.changed()
+        self.tell(IN_ACCESS if mtime is None else IN_MODIFY if atime is None else IN_ATTRIB)
 
     def drop_set_id(self) -> None:
         """Clear the set-user-id bit, and set-group-id unless it means mandatory locking."""
@@ -269,9 +227,11 @@ class RegularFile(Inode):
             raise SysError(EFBIG)
         if self.seals & (_NO_WRITING | F_SEAL_GROW):
             self._check_seals(offset + total)
+        if self.backing is not None:
+            views = _first(views, self.backing.write(views, offset))
         for view in views:
             try:
-                done = cache.write(offset, view)
+                done = cache.write(offset, view) if self.backing is None else cache.stored(offset, view)
             except SysError:
                 if offset == start:
                     raise
@@ -313,6 +273,8 @@ class RegularFile(Inode):
         """Make [start, end) a hole: fallocate(2). Raises SysError(EPERM) against a seal."""
         if not self.writable():
             raise SysError(EPERM)
+        if self.backing is not None:
+            self.backing.zero(start, min(end, self.cache.size))
         self.cache.punch(start, end)
         self.modified()
         self.tell(IN_MODIFY)
@@ -322,6 +284,8 @@ class RegularFile(Inode):
         grows, shrinks = size > self.cache.size, size < self.cache.size
         if (grows and self.seals & F_SEAL_GROW) or (shrinks and self.seals & F_SEAL_SHRINK):
             raise SysError(EPERM)
+        if self.backing is not None:
+            self.backing.truncate(size)
         self.cache.truncate(size)
         self.modified()
         self.tell(IN_MODIFY)
@@ -338,6 +302,15 @@ class SocketNode(Inode):
 
     def open_data(self, flags: int, path: bytes, caller: "Caller") -> File:
         raise SysError(ENXIO)
+
+
+def _first(views: Views, n: int) -> list[memoryview]:
+    """The first `n` bytes of these."""
+    found: list[memoryview] = []
+    for view in views:
+        found.append(view[:n])
+        n -= len(found[-1])
+    return found
 
 
 class Symlink(Inode):
@@ -425,3 +398,29 @@ class Directory(Inode):
             self.nlink -= 1
         self.modified()
         return inode
+
+    # -- what stands behind it ----------------------------------------------------------------------
+    # Called before names change, so that a tree outside of the system can be changed first. All may raise SysError.
+
+    def subdirectory(self, mode: int) -> "Directory":
+        """A new directory that may be made in this one; it has no name yet."""
+        return Directory(self.sb, mode)
+
+    def create(self, name: bytes, inode: Inode) -> None:
+        """`inode`, which is new, will have this name."""
+
+    def link(self, name: bytes, inode: Inode) -> None:
+        """`inode` will have this name, too. Raises SysError(EXDEV) if it is outside and this directory is not."""
+        if inode.backing is not None:
+            raise SysError(EXDEV)
+
+    def drop(self, name: bytes, inode: Inode) -> None:
+        """`inode` will lose this name."""
+
+    def move(self, name: bytes, inode: Inode, target: "Directory", new: bytes, replaced: Inode | None) -> None:
+        """`inode` will be `new` in `target` instead, where that has been `replaced`'s name."""
+        if replaced is not None:
+            target.drop(new, replaced)
+
+    def exchange(self, inode: Inode, other: Inode) -> None:
+        """Two inodes, the first with a name here, will have each other's names."""

@@ -40,6 +40,7 @@ def adopt(place: Place, inode: Inode, fs: FsContext) -> None:
         inode.gid = parent.gid
         if isinstance(inode, Directory):
             inode.mode |= S_ISGID
+    parent.create(place.name, inode)
     parent.add(place.name, inode)
     if parent.watches:
         tell_name(parent, inode, IN_CREATE, place.name)
@@ -56,7 +57,7 @@ def create_file(place: Place, mode: int, fs: FsContext) -> RegularFile:
 def make_directory(caller: Caller, path: bytes, mode: int, base: Directory | None = None) -> None:
     """mkdir(2)."""
     place = place_for_new(caller, path, base, directory=True)
-    adopt(place, Directory(place.parent.sb, mode & 0o1777 & ~caller.fs.umask), caller.fs)
+    adopt(place, place.parent.subdirectory(mode & 0o1777 & ~caller.fs.umask), caller.fs)
 
 
 def symlink(caller: Caller, target: bytes, path: bytes, base: Directory | None = None) -> None:
@@ -77,6 +78,7 @@ def link(caller: Caller, inode: Inode, path: bytes, base: Directory | None = Non
     if inode.nlink == 0 and not inode.linkable:
         raise SysError(ENOENT)
     place.parent.sb.require_name()
+    place.parent.link(place.name, inode)
     place.parent.add(place.name, inode)
     inode.nlink += 1
     inode.changed()
@@ -106,6 +108,7 @@ def unlink(caller: Caller, path: bytes, base: Directory | None = None) -> None:
     if place.slash:
         raise SysError(ENOTDIR)
     _require_removable(place, inode, caller.fs)
+    place.parent.drop(place.name, inode)
     place.parent.remove(place.name)
     inode.unlinked()
     tell_name(place.parent, inode, IN_DELETE, place.name)
@@ -122,13 +125,14 @@ def rmdir(caller: Caller, path: bytes, base: Directory | None = None) -> None:
     if not isinstance(inode, Directory):
         raise SysError(ENOTDIR)
     _require_removable(place, inode, caller.fs)
+    if not inode.is_empty():
+        raise SysError(ENOTEMPTY)
+    place.parent.drop(place.name, inode)
     _remove_directory(place, inode)
     tell_name(place.parent, inode, IN_DELETE, place.name)
 
 
 def _remove_directory(place: Place, inode: Directory) -> None:
-    if not inode.is_empty():
-        raise SysError(ENOTEMPTY)
     place.parent.remove(place.name)
     inode.nlink = 0
     inode.changed()
@@ -194,10 +198,14 @@ def _move(source: Place, target: Place) -> None:
     if isinstance(replaced, Directory):
         if not isinstance(inode, Directory):
             raise SysError(EISDIR)
+        if not replaced.is_empty():
+            raise SysError(ENOTEMPTY)
+    elif replaced is not None and isinstance(inode, Directory):
+        raise SysError(ENOTDIR)
+    source.parent.move(source.name, inode, target.parent, target.name, replaced)
+    if isinstance(replaced, Directory):
         _remove_directory(target, replaced)
     elif replaced is not None:
-        if isinstance(inode, Directory):
-            raise SysError(ENOTDIR)
         target.parent.remove(target.name)
     source.parent.remove(source.name)
     target.parent.add(target.name, inode)
@@ -208,6 +216,9 @@ def _move(source: Place, target: Place) -> None:
 
 
 def _exchange(source: Place, target: Place) -> None:
+    assert source.inode is not None
+    assert target.inode is not None
+    source.parent.exchange(source.inode, target.inode)
     one, other = source.parent.remove(source.name), target.parent.remove(target.name)
     source.parent.add(source.name, other)
     target.parent.add(target.name, one)

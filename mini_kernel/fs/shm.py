@@ -13,8 +13,8 @@ from itertools import chain
 from typing import Final, Protocol
 
 from mini_kernel.errors import SysError
-from mini_kernel.fs.inode import Clock
 from mini_kernel.fs.path import FsContext
+from mini_kernel.fs.superblock import Clock
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.uapi.errno import EIDRM, EINVAL, ENOMEM, ENOSPC

@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import termios
+from time import perf_counter_ns
 from typing import Any, Final, Protocol
 
 from mini_kernel.errors import SysError
@@ -54,8 +55,11 @@ class HostStream(Protocol):
         """Keys come as they are pressed, and are not shown; output is processed by these flags (termios c_oflag)."""
         ...
 
-    def wait(self, timeout_ns: int | None) -> None:
-        """Return once `read` would return at once, or after a time, or when woken. Raises SysError(EINTR)."""
+    def wait(self, timeout_ns: int | None) -> int:
+        """Return once `read` would return at once, or after a time, or when woken; how long that took, in ns.
+
+        Raises SysError(EINTR).
+        """
         ...
 
 
@@ -90,8 +94,10 @@ class FdStream:
         except OSError as error:
             raise SysError(error.errno or EIO) from None
 
-    def wait(self, timeout_ns: int | None) -> None:
+    def wait(self, timeout_ns: int | None) -> int:
+        began = perf_counter_ns()
         self._wait(timeout_ns)
+        return perf_counter_ns() - began
 
     def _wait(self, timeout_ns: int | None) -> bool:
         """Wait for input: not in read(2), which Python goes back to after a signal. False: it is not there yet.
@@ -193,5 +199,5 @@ class BytesStream:
     def take_over(self, output_flags: int) -> None:
         pass
 
-    def wait(self, timeout_ns: int | None) -> None:
-        pass
+    def wait(self, timeout_ns: int | None) -> int:
+        return 0

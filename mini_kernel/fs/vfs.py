@@ -1,6 +1,7 @@
 """The tree of files: built at boot, and opened by name (Linux fs/open.c). Changes to names are in namei."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
@@ -11,13 +12,15 @@ from mini_kernel.fs.device import NODES, CharDevice
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.file import File
 from mini_kernel.fs.host import host_root
-from mini_kernel.fs.inode import Clock, Directory, Inode, RegularFile, SocketNode, SuperBlock, Symlink
+from mini_kernel.fs.hosttree import HostTree
+from mini_kernel.fs.inode import Directory, Inode, RegularFile, SocketNode, SuperBlock, Symlink
 from mini_kernel.fs.namei import adopt, create_file, place_for_new, require_growable
 from mini_kernel.fs.notify import tell
 from mini_kernel.fs.path import MAY_READ, MAY_WRITE, Caller, FsContext, Place, path_of, require, walk
 from mini_kernel.fs.pipe import AnonymousPipe, Fifo
 from mini_kernel.fs.stdio import StreamFile, StreamInode
 from mini_kernel.fs.stream import HostStream
+from mini_kernel.fs.superblock import Clock
 from mini_kernel.fs.tty import JobControl, Terminal, TerminalFile, TerminalInode
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.pagecache import PageCache, Quota
@@ -81,19 +84,16 @@ class Vfs:
         frames: FrameAllocator,
         clock: Clock,
         random: Random,
-        root: str | None = None,
+        root: HostTree | None = None,
         system: proc.System | None = None,
     ) -> None:
-        """`root` names a host directory to serve as `/`; `system` is what /proc shows, which is empty without.
-
-        Raises OSError if the directory cannot be listed.
-        """
+        """`root` is a host directory to serve as `/`; `system` is what /proc shows, which is empty without."""
         self.sb = SuperBlock(frames, clock, random)
         self.sb.quota = Quota(frames.total >> 1)
         self.root: Directory = host_root(self.sb, root) if root is not None else Directory(self.sb, 0o755)
+        self.tree = root
         self.boot = BootCaller(FsContext(self.root, self.root))
         self.streams: tuple[HostStream, ...] = ()  # input, output, error: handles
-        self.stdio: list[StreamInode] = []  # those that are no terminal
         self.devices = _DEVICES
         self.nameless = self.sb.another(_NAMELESS)
         proc_sb = self.sb.another(_PROC)
@@ -182,37 +182,38 @@ class Vfs:
                 files.install(TerminalFile(self.sb.terminal, O_RDWR, b"/dev/pts/0"))
             else:
                 inode = StreamInode(self.sb, stream)
-                self.stdio.append(inode)
                 files.install(StreamFile(inode, O_WRONLY if number else O_RDONLY, b"pipe:[%d]" % inode.ino))
-
-    def replace_streams(self, streams: Sequence[HostStream]) -> None:
-        """Put other handles in the place of the three streams: a debugger's, in front of them."""
-        new = {id(old): stream for old, stream in zip(self.streams, streams, strict=True)}
-        for inode in self.stdio:
-            inode.stream = new[id(inode.stream)]
-        if self.terminal is not None:
-            self.terminal.source = new[id(self.terminal.source)]
-            self.terminal.screen = new[id(self.terminal.screen)]
-        self.streams = tuple(streams)
 
     @property
     def terminal(self) -> Terminal | None:
         """The terminal, if one of the standard streams is one."""
         return None if self.sb.terminal is None else self.sb.terminal.terminal
 
-    def handles(self) -> dict[str, HostStream]:
-        """The standard streams by name, which snapshots leave out: stdio0, stdio1, stdio2."""
-        return {f"stdio{number}": stream for number, stream in enumerate(self.streams)}
+    def handles(self) -> dict[str, Any]:
+        """What snapshots leave out, by name: the standard streams stdio0, stdio1, stdio2; the host's tree."""
+        streams = {f"stdio{number}": stream for number, stream in enumerate(self.streams)}
+        return {**streams, "tree": self.tree} if self.tree is not None else dict(streams)
 
-    def caches(self) -> Iterator[PageCache]:
-        """The page cache of every file that has a name and was looked at."""
+    def files(self) -> Iterator[RegularFile]:
+        """Every regular file that has a name and was looked at."""
         left: list[Directory] = [self.root]
         while left:
             for inode in left.pop().nodes.values():
                 if isinstance(inode, Directory):
                     left.append(inode)
                 elif isinstance(inode, RegularFile):
-                    yield inode.cache
+                    yield inode
+
+    def caches(self) -> Iterator[PageCache]:
+        """The page caches of `files`."""
+        return (inode.cache for inode in self.files())
+
+    def write_back(self) -> None:
+        """What mappings changed in host files goes to the host (sync(2), whose failures nobody hears of)."""
+        for inode in self.files() if self.tree is not None else ():
+            if inode.backing is not None and inode.backing.mapped:
+                with suppress(SysError):
+                    inode.backing.write_back(False)
 
     # -- names --------------------------------------------------------------------------------------
 

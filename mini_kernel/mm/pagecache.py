@@ -222,6 +222,29 @@ class PageCache:
             self.size = offset
         return done
 
+    def follow_source(self, source: PageSource) -> None:
+        """From now on all content that is not in memory comes from `source`, which has as much as there is."""
+        self.source = source
+        self.source_end = self.size
+
+    def stored(self, offset: int, data: memoryview) -> int:
+        """The source has been given `data` at `offset`: pages in memory follow, and the file grows. Its length."""
+        if offset > self.size:
+            self._zero_tail()
+        end, done = offset + len(data), 0
+        while done < len(data):
+            at = offset + done
+            step = min(PAGE_SIZE - (at & _OFFSET), len(data) - done)
+            pfn = self.pages.get(at >> PAGE_SHIFT)
+            if pfn is not None:
+                start = (pfn << PAGE_SHIFT) + (at & _OFFSET)
+                self.frames.ram.data[start : start + step] = data[done : done + step]
+                self.frames.wrote(pfn)
+            done += step
+        self.size = max(self.size, end)
+        self.source_end = self.size
+        return len(data)
+
     def _page_to_write(self, index: int, step: int) -> int:
         pfn = self.pages.get(index)
         if pfn is not None:

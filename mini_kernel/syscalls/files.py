@@ -325,9 +325,12 @@ def sys_fallocate(k: "Kernel", t: "Task", fd: int, mode: int, offset: int, lengt
 
 @syscall(SYS_fsync)
 def sys_fsync(k: "Kernel", t: "Task", fd: int) -> int:
-    """fsync(2): the content is where it will stay."""
-    if isinstance(file_of(t, fd).inode, Fifo):
+    """fsync(2): content in memory is where it will stay; that of a host file goes there."""
+    inode = file_of(t, fd).inode
+    if isinstance(inode, Fifo):
         raise SysError(EINVAL)
+    if inode.backing is not None:
+        inode.backing.write_back(True)
     return 0
 
 
@@ -340,6 +343,7 @@ def sys_fdatasync(k: "Kernel", t: "Task", fd: int) -> int:
 @syscall(SYS_sync)
 def sys_sync(k: "Kernel", t: "Task") -> int:
     """sync(2)."""
+    k.vfs.write_back()
     return 0
 
 
@@ -347,6 +351,7 @@ def sys_sync(k: "Kernel", t: "Task") -> int:
 def sys_syncfs(k: "Kernel", t: "Task", fd: int) -> int:
     """syncfs(2)."""
     file_of(t, fd)
+    k.vfs.write_back()
     return 0
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mini_kernel.errors import SysError
-from mini_kernel.fs.file import File
+from mini_kernel.fs.file import File, RegularOpen
 from mini_kernel.fs.inode import RegularFile
 from mini_kernel.mm import advise, protect, remap, uaccess
 from mini_kernel.mm import mmap as mm_mmap
@@ -20,6 +20,7 @@ from mini_kernel.uapi.mman import (
     MAP_SHARED_VALIDATE,
     MAP_TYPE,
     MLOCK_ONFAULT,
+    MS_SYNC,
     PROT_WRITE,
 )
 from mini_kernel.uapi.numbers import (
@@ -205,4 +206,7 @@ def sys_mincore(k: "Kernel", t: Task, address: int, length: int, vector: int) ->
 def sys_msync(k: "Kernel", t: Task, address: int, length: int, flags: int) -> int:
     """msync(2)."""
     advise.msync(t.mm, address, length, u32(flags))
+    for file in {id(v.file): v.file for v in t.mm.overlapping(address, address + length)}.values():
+        if isinstance(file, RegularOpen) and file.inode.backing is not None:
+            file.inode.backing.write_back(bool(flags & MS_SYNC))
     return 0

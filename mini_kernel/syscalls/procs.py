@@ -5,21 +5,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mini_kernel import elf, process
 from mini_kernel.errors import SysError
+from mini_kernel.fs.event import AnonymousInode
 from mini_kernel.mm import uaccess
 from mini_kernel.mm.odf import odfork_mm
-from mini_kernel.syscalls.table import s32, syscall, u32
-from mini_kernel.syscalls.usage import pack_usage
-from mini_kernel.task import Process, SigInfo, Task
-from mini_kernel.uapi import structs
+from mini_kernel.pidfd import PidFile
+from mini_kernel.syscalls.table import syscall, u32
+from mini_kernel.task import Task
 from mini_kernel.uapi.errno import (
     E2BIG,
-    ECHILD,
     EINVAL,
     ENAMETOOLONG,
     ENOENT,
     ENOEXEC,
-    EPERM,
-    ESRCH,
 )
 from mini_kernel.uapi.numbers import (
     SYS_clone,
@@ -28,21 +25,14 @@ from mini_kernel.uapi.numbers import (
     SYS_exit,
     SYS_exit_group,
     SYS_fork,
-    SYS_getpgid,
-    SYS_getpgrp,
     SYS_getpid,
     SYS_getppid,
-    SYS_getsid,
     SYS_gettid,
     SYS_odfork,
     SYS_sched_yield,
     SYS_set_tid_address,
-    SYS_setpgid,
-    SYS_setsid,
     SYS_sfork,
     SYS_vfork,
-    SYS_wait4,
-    SYS_waitid,
 )
 from mini_kernel.uapi.sched import (
     CLONE_ARGS_SIZE_VER0,
@@ -50,23 +40,13 @@ from mini_kernel.uapi.sched import (
     CLONE_DETACHED,
     CLONE_INTO_CGROUP,
     CLONE_PARENT,
+    CLONE_PARENT_SETTID,
     CLONE_PIDFD,
     CLONE_THREAD,
     CLONE_VFORK,
     CLONE_VM,
 )
-from mini_kernel.uapi.signal import CLD_CONTINUED, CLD_STOPPED, SIGCHLD, SIGCONT
-from mini_kernel.uapi.wait import (
-    P_ALL,
-    P_PGID,
-    P_PID,
-    WCONTINUED,
-    WEXITED,
-    WNOHANG,
-    WNOWAIT,
-    WSTOPPED,
-    WUNTRACED,
-)
+from mini_kernel.uapi.signal import SIGCHLD
 from mini_kernel.wait import Block
 from mini_kernel.x86 import PAGE_SIZE, TASK_SIZE
 
@@ -110,14 +90,23 @@ def _clone(
     ctid: int = 0,
     tls: int = 0,
     tid: int = 0,
+    pidfd: int = 0,
 ) -> int:
-    """The common end of the fork family: a vfork parent waits until the child lets go of its memory."""
+    """The common end of the fork family: a vfork parent waits until the child lets go of its memory.
+
+    `pidfd`: where a descriptor of the child goes (CLONE_PIDFD), which the child itself does not get.
+    """
     if "child" in t.restart:
         child = k.tasks.get(t.restart["child"])
         if child is not None and child.vfork_done is not None:
             raise Block(child.vfork_done, interruptible=False)
         return t.restart["child"]
-    child = process.clone(k, t, flags, exit_signal, stack, ptid, ctid, tls, tid=tid)
+    if flags & CLONE_PIDFD:
+        uaccess.write_u32(t.mm, pidfd, t.files.free())
+    child = process.clone(k, t, flags & ~CLONE_PIDFD, exit_signal, stack, ptid, ctid, tls, tid=tid)
+    if flags & CLONE_PIDFD:
+        thread = child if flags & CLONE_THREAD else None
+        t.files.install(PidFile(AnonymousInode(k.vfs.sb, 0o600), 0, child.process, thread), cloexec=True)
     if child.vfork_done is not None:
         t.restart["child"] = child.tid
         raise Block(child.vfork_done, interruptible=False)
@@ -152,14 +141,14 @@ def sys_vfork(k: "Kernel", t: Task) -> int:
 def sys_clone(k: "Kernel", t: Task, flags: int, stack: int, ptid: int, ctid: int, tls: int) -> int:
     """clone(2), x86-64 argument order."""
     flags = u32(flags)
-    if flags & CLONE_PIDFD:
+    if flags & CLONE_PIDFD and flags & (CLONE_PARENT_SETTID | CLONE_DETACHED):
         raise SysError(EINVAL)
-    return _clone(k, t, flags & ~0xFF, flags & 0xFF, stack, ptid, ctid, tls)
+    return _clone(k, t, flags & ~0xFF, flags & 0xFF, stack, ptid, ctid, tls, pidfd=ptid)
 
 
 @syscall(SYS_clone3)
 def sys_clone3(k: "Kernel", t: Task, address: int, size: int) -> int:
-    """clone3(2), but for pidfds and cgroups."""
+    """clone3(2), but for cgroups."""
     if size > PAGE_SIZE:
         raise SysError(E2BIG)
     if size < CLONE_ARGS_SIZE_VER0:
@@ -169,13 +158,13 @@ def sys_clone3(k: "Kernel", t: Task, address: int, size: int) -> int:
         raise SysError(E2BIG)
     a = Clone3(*_CLONE3.unpack_from(raw.ljust(CLONE_ARGS_SIZE_VER2, b"\0")))
     tid = _wanted_tid(t, a)
-    if a.exit_signal > _NSIG or a.flags & (CLONE_DETACHED | 0xFF) or a.flags & (CLONE_PIDFD | CLONE_INTO_CGROUP):
+    if a.exit_signal > _NSIG or a.flags & (CLONE_DETACHED | 0xFF) or a.flags & CLONE_INTO_CGROUP:
         raise SysError(EINVAL)
     if a.flags & (CLONE_THREAD | CLONE_PARENT) and a.exit_signal:
         raise SysError(EINVAL)
     if bool(a.stack) != bool(a.stack_size) or a.stack + a.stack_size > TASK_SIZE:
         raise SysError(EINVAL)
-    return _clone(k, t, a.flags, a.exit_signal, a.stack + a.stack_size, a.parent_tid, a.child_tid, a.tls, tid)
+    return _clone(k, t, a.flags, a.exit_signal, a.stack + a.stack_size, a.parent_tid, a.child_tid, a.tls, tid, a.pidfd)
 
 
 def _wanted_tid(t: Task, a: "Clone3") -> int:
@@ -244,97 +233,6 @@ def sys_exit_group(k: "Kernel", t: Task, status: int) -> int:
     return 0
 
 
-# -- waiting -----------------------------------------------------------------------------------------
-
-
-def _matches(t: Task, child: Process, kind: int, ident: int) -> bool:
-    if kind == P_ALL:
-        return True
-    return child.tgid == ident if kind == P_PID else child.pgid == (ident or t.pgid)
-
-
-def _event(child: Process, options: int) -> tuple[int, int] | None:
-    """(wait status, CLD code or 0) of something worth reporting about a child, None if nothing is."""
-    if child.exit_status is not None and options & WEXITED:
-        return child.exit_status, 0
-    if child.stop_signal and child.stopped and options & WSTOPPED:
-        return child.stop_signal << 8 | 0x7F, CLD_STOPPED
-    if child.continued and options & WCONTINUED:
-        return 0xFFFF, CLD_CONTINUED
-    return None
-
-
-def _wait(k: "Kernel", t: Task, kind: int, ident: int, options: int) -> tuple[Process, int, int] | None:
-    """Find (child, status, code); None with WNOHANG if nothing happened yet. Consumes the event but for WNOWAIT."""
-    candidates = [c for c in t.process.children if _matches(t, c, kind, ident)]
-    if not candidates:
-        raise SysError(ECHILD)
-    for child in candidates:
-        event = _event(child, options)
-        if event is None:
-            continue
-        if not options & WNOWAIT:
-            if child.exit_status is not None:
-                process.reap(k, child)
-            else:
-                child.stop_signal, child.continued = 0, False
-        return child, *event
-    if options & WNOHANG:
-        return None
-    raise Block(t.process.child_events)
-
-
-@syscall(SYS_wait4)
-def sys_wait4(k: "Kernel", t: Task, pid: int, status: int, options: int, rusage: int) -> int:
-    """wait4(2)."""
-    ident, options = s32(pid), u32(options)
-    if options & ~(WNOHANG | WUNTRACED | WCONTINUED | _ANY_CHILD):
-        raise SysError(EINVAL)
-    if ident == -(1 << 31):
-        raise SysError(ESRCH)
-    kind = P_ALL if ident == -1 else P_PID if ident > 0 else P_PGID
-    found = _wait(k, t, kind, abs(ident), options | WEXITED)
-    if found is None:
-        return 0
-    child, value, _code = found
-    if status:
-        uaccess.write_u32(t.mm, status, value)
-    if rusage:
-        uaccess.write(t.mm, rusage, pack_usage(child.ledger, child.children_ledger))
-    return child.tgid
-
-
-@syscall(SYS_waitid)
-def sys_waitid(k: "Kernel", t: Task, kind: int, ident: int, info: int, options: int, rusage: int) -> int:
-    """waitid(2) by pid and process group."""
-    kind, options = u32(kind), u32(options)
-    if options & ~(WNOHANG | WEXITED | WSTOPPED | WCONTINUED | WNOWAIT | _ANY_CHILD):
-        raise SysError(EINVAL)
-    if not options & (WEXITED | WSTOPPED | WCONTINUED) or kind not in (P_ALL, P_PID, P_PGID):
-        raise SysError(EINVAL)
-    if kind == P_PID and s32(ident) <= 0:
-        raise SysError(EINVAL)
-    found = _wait(k, t, kind, u32(ident), options)
-    if found is None:
-        if info:
-            uaccess.write(t.mm, info, bytes(128))
-        return 0
-    child, value, code = found
-    if rusage:
-        uaccess.write(t.mm, rusage, pack_usage(child.ledger, child.children_ledger))
-    if info:
-        uaccess.write(t.mm, info, _wait_info(child, value, code))
-    return 0
-
-
-def _wait_info(child: Process, value: int, code: int) -> bytes:
-    if code:
-        signo = SIGCONT if code == CLD_CONTINUED else value >> 8
-        return structs.pack_siginfo(SIGCHLD, code, structs.siginfo_child(child.tgid, 0, signo))
-    info: SigInfo = process.child_info(child, SIGCHLD)
-    return structs.pack_siginfo(SIGCHLD, info.code, structs.siginfo_child(info.pid, info.uid, info.value))
-
-
 # -- ids ---------------------------------------------------------------------------------------------
 
 
@@ -371,59 +269,4 @@ def sys_sched_yield(k: "Kernel", t: Task) -> int:
     """sched_yield(2)."""
     if k.sched.run_queue.tasks:
         k.sched.yield_cpu()
-    return 0
-
-
-def _process(k: "Kernel", t: Task, pid: int) -> Process:
-    """The process with this id, the caller's for 0. Raises SysError(ESRCH)."""
-    if not pid:
-        return t.process
-    found = k.processes.get(pid)
-    if found is None:
-        raise SysError(ESRCH)
-    return found
-
-
-@syscall(SYS_getpgrp)
-def sys_getpgrp(k: "Kernel", t: Task) -> int:
-    """getpgrp(2)."""
-    return t.pgid
-
-
-@syscall(SYS_getpgid)
-def sys_getpgid(k: "Kernel", t: Task, pid: int) -> int:
-    """getpgid(2)."""
-    return _process(k, t, s32(pid)).pgid
-
-
-@syscall(SYS_getsid)
-def sys_getsid(k: "Kernel", t: Task, pid: int) -> int:
-    """getsid(2)."""
-    return _process(k, t, s32(pid)).sid
-
-
-@syscall(SYS_setsid)
-def sys_setsid(k: "Kernel", t: Task) -> int:
-    """setsid(2)."""
-    if any(p.pgid == t.tgid for p in k.processes.values()):
-        raise SysError(EPERM)
-    t.process.sid = t.process.pgid = t.tgid
-    return t.tgid
-
-
-@syscall(SYS_setpgid)
-def sys_setpgid(k: "Kernel", t: Task, pid: int, pgid: int) -> int:
-    """setpgid(2)."""
-    ident, group = s32(pid), s32(pgid)
-    if group < 0:
-        raise SysError(EINVAL)
-    target = _process(k, t, ident)
-    if target is not t.process and target.parent is not t.process:
-        raise SysError(ESRCH)
-    if target.sid == target.tgid or target.sid != t.sid:
-        raise SysError(EPERM)
-    group = group or target.tgid
-    if group != target.tgid and not any(p.pgid == group and p.sid == t.sid for p in k.processes.values()):
-        raise SysError(EPERM)
-    target.pgid = group
     return 0

@@ -178,7 +178,7 @@ def sys_sigaltstack(k: "Kernel", t: Task, new: int, old: int) -> int:
 # -- sending -----------------------------------------------------------------------------------------
 
 
-def _number(signo: int) -> int:
+def check_number(signo: int) -> int:
     """A signal number, 0 to test only. Raises SysError(EINVAL)."""
     number = s32(signo)
     if not 0 <= number <= NSIG:
@@ -219,14 +219,15 @@ def _queueable(k: "Kernel", process: Process, info: SigInfo, pending: list[SigIn
     return None if any(p.signo == info.signo for p in pending) else SigInfo(info.signo)
 
 
-def _send(k: "Kernel", process: Process, info: SigInfo) -> None:
+def send(k: "Kernel", process: Process, info: SigInfo) -> None:
     """Post a signal to a process."""
     queued = _queueable(k, process, info, process.pending) if info.signo else None
     if queued is not None:
         send_to_process(process, queued)
 
 
-def _send_thread(k: "Kernel", target: Task, info: SigInfo) -> None:
+def send_thread(k: "Kernel", target: Task, info: SigInfo) -> None:
+    """Post a signal to a thread."""
     queued = _queueable(k, target.process, info, target.pending) if info.signo else None
     if queued is not None:
         post(target, queued, target.pending)
@@ -247,9 +248,9 @@ def sys_kill(k: "Kernel", t: Task, pid: int, signo: int) -> int:
         found = [p for p in k.processes.values() if p.pgid == (-target or t.pgid)]
     if not found:
         raise SysError(ESRCH)
-    _number(signo)
+    check_number(signo)
     for process in found:
-        _send(k, process, info)
+        send(k, process, info)
     return 0
 
 
@@ -267,7 +268,7 @@ def _thread(k: "Kernel", tid: int, tgid: int | None = None) -> Task:
 def sys_tgkill(k: "Kernel", t: Task, tgid: int, tid: int, signo: int) -> int:
     """tgkill(2)."""
     target = _thread(k, s32(tid), s32(tgid))
-    _send_thread(k, target, SigInfo(_number(signo), SI_TKILL, t.tgid, t.fs.uid))
+    send_thread(k, target, SigInfo(check_number(signo), SI_TKILL, t.tgid, t.fs.uid))
     return 0
 
 
@@ -275,17 +276,20 @@ def sys_tgkill(k: "Kernel", t: Task, tgid: int, tid: int, signo: int) -> int:
 def sys_tkill(k: "Kernel", t: Task, tid: int, signo: int) -> int:
     """tkill(2)."""
     target = _thread(k, s32(tid))
-    _send_thread(k, target, SigInfo(_number(signo), SI_TKILL, t.tgid, t.fs.uid))
+    send_thread(k, target, SigInfo(check_number(signo), SI_TKILL, t.tgid, t.fs.uid))
     return 0
 
 
-def _read_info(t: Task, signo: int, address: int) -> SigInfo:
+def read_info(t: Task, signo: int, address: int, check: bool = False) -> SigInfo:
     """A siginfo_t that a program made up; what is known of its union arrives as it is.
 
-    Raises SysError EFAULT, E2BIG for a code whose layout nobody knows unless the rest is zero.
+    Raises SysError EFAULT, E2BIG for a code whose layout nobody knows unless the rest is zero, EINVAL if `check` finds
+    another signal in it.
     """
     raw = uaccess.read(t.mm, address, SIGINFO_SIZE)
     errno, code, pid, uid, value = _QUEUED.unpack_from(raw, 4)
+    if check and int.from_bytes(raw[:4], "little", signed=True) != s32(signo):
+        raise SysError(EINVAL)
     if not _has_layout(s32(signo), code) and any(raw[_SIGINFO_USED:]):
         raise SysError(E2BIG)
     return SigInfo(s32(signo), code, pid, uid, value, fields=raw[16:_SIGINFO_USED], errno=errno)
@@ -307,24 +311,24 @@ def _check_forgery(t: Task, info: SigInfo, tgid: int) -> None:
 @syscall(SYS_rt_sigqueueinfo)
 def sys_rt_sigqueueinfo(k: "Kernel", t: Task, pid: int, signo: int, address: int) -> int:
     """rt_sigqueueinfo(2)."""
-    info = _read_info(t, signo, address)
+    info = read_info(t, signo, address)
     _check_forgery(t, info, s32(pid))
     process = _process(k, s32(pid))
-    _number(signo)
-    _send(k, process, info)
+    check_number(signo)
+    send(k, process, info)
     return 0
 
 
 @syscall(SYS_rt_tgsigqueueinfo)
 def sys_rt_tgsigqueueinfo(k: "Kernel", t: Task, tgid: int, tid: int, signo: int, address: int) -> int:
     """rt_tgsigqueueinfo(2)."""
-    info = _read_info(t, signo, address)
+    info = read_info(t, signo, address)
     if s32(tid) <= 0 or s32(tgid) <= 0:
         raise SysError(EINVAL)
     _check_forgery(t, info, s32(tgid))
     target = _thread(k, s32(tid), s32(tgid))
-    _number(signo)
-    _send_thread(k, target, info)
+    check_number(signo)
+    send_thread(k, target, info)
     return 0
 
 

@@ -20,7 +20,6 @@ from mini_kernel.uapi.fcntl import (
     STATX_BASIC_STATS,
     STATX_BTIME,
 )
-from mini_kernel.uapi.inotify import IN_ACCESS, IN_ATTRIB, IN_MODIFY
 from mini_kernel.uapi.numbers import (
     SYS_access,
     SYS_chmod,
@@ -213,14 +212,7 @@ def _set_times(k: "Kernel", t: "Task", inode: Inode, times: Times | None) -> int
         times = (now, now)
     elif times != (None, None):
         _require_owner(t, inode)
-    atime, mtime = times
-    if atime is not None:
-        inode.atime = atime
-    if mtime is not None:
-        inode.mtime = mtime
-    if times != (None, None):
-        inode.changed()
-        inode.tell(IN_ACCESS if mtime is None else IN_MODIFY if atime is None else IN_ATTRIB)
+    inode.set_times(*times)
     return 0
 
 

@@ -17,7 +17,7 @@ README = ROOT / "README.md"
 CONSOLE = re.compile(r"```console\n(.*?)```", re.S)
 PYTHON = re.compile(r"```python\n(.*?)```", re.S)
 #: Host microseconds are the one thing that differs from run to run.
-VARIES = re.compile(r"\b\d+(\.\d+)? us\b")
+VARIES = re.compile(r"\b\d[\d,]*(\.\d+)? us\b")
 
 
 def run(command: str) -> str:

@@ -86,8 +86,8 @@ def _limit_children() -> None:
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_LIMIT, hard))
 
 
-def natively(path: Path, arguments: Sequence[str] = (), *, stdin: bytes = b"") -> Run:
-    """Run a static ELF file on the host, in a directory of its own.
+def natively(path: Path, arguments: Sequence[str] = (), *, stdin: bytes = b"", cwd: Path | None = None) -> Run:
+    """Run a static ELF file on the host, in `cwd` or a directory of its own.
 
     Programs of one name run one at a time, also those of other test processes: some use fixed names in /tmp.
     """
@@ -101,7 +101,7 @@ def natively(path: Path, arguments: Sequence[str] = (), *, stdin: bytes = b"") -
             capture_output=True,
             timeout=HOST_LIMIT_S,
             env=ENVIRONMENT,
-            cwd=directory,
+            cwd=cwd or directory,
             check=False,
         )
     return Run(ended.stdout, ended.returncode, stderr=ended.stderr)
@@ -112,10 +112,10 @@ def compiler_missing(name: str) -> str:
     return "" if shutil.which(name) else f"{name} is not installed"
 
 
-def compile_c(source: Path, output: Path, compiler: str = "gcc", *flags: str) -> Path:
+def compile_c(source: Path, output: Path, compiler: str = "gcc", *flags: str, libraries: Sequence[str] = ()) -> Path:
     """A static executable from one C file; `flags` may say -static-pie instead of -static."""
     kind = () if "-static-pie" in flags else ("-static",)
-    command = [compiler, "-O2", *kind, "-Wno-unused-result", *flags, "-o", output, source]
+    command = [compiler, "-O2", *kind, "-Wno-unused-result", *flags, "-o", output, source, *libraries]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, f"{source.name} does not compile with {compiler}:\n{ended.stderr}"
     return output

@@ -193,7 +193,10 @@ def test_a_branch_is_what_its_name_says(name: str) -> None:
         ("fxsave dword ptr [rax]", "the operand of fxsave is a structure and has no such size"),
         ("lea rax, 5", "lea takes an address in brackets, not a number"),
         ("mov byte ptr rax, 5", "rax has not the size that stands before it"),
-        ("vaddps ymm0, ymm1, ymm2", "AVX is not available in this machine, so vaddps cannot run"),
+        (
+            "vaddps ymm0, ymm1, ymm2",
+            "AVX is not available in this machine, so vaddps cannot run; use addps",
+        ),
         ("tzcnt eax, ebx", "BMI1 is not available in this machine, so tzcnt cannot run; use bsf, which differs for 0"),
         ("movabs rbx, [0x1122334455667788]", "movabs with memory takes al, ax, eax or rax and a bare address"),
     ],

@@ -60,6 +60,9 @@ def listing_row(image: Image, line: int) -> str:
 
 INTEL = """
 N = 5
+notrack jmp [QWORD PTR table[0+rdi*8]]
+jmp [QWORD PTR [rax]]
+mov eax, [dword ptr fs:N]
 mov eax, 5 shl 2 + 1
 mov eax, 1 or 2 and 3
 mov eax, not 5 AND 7
@@ -373,6 +376,7 @@ def test_every_intel_form_is_encoded_as_gnu_as_does(assembler: Assembler, tmp_pa
 
 
 ATT = """
+fildq -16(%rsp)
 movzb %al, %eax
 movzb (%rax), %ecx
 movzw (%rax), %ecx

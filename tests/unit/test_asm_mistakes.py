@@ -26,6 +26,7 @@ def told(assembler: Assembler, source: str, syntax: Syntax = "intel") -> list[st
 
 
 UNCLEAR = "the size of this memory operand is not clear"
+HAS = "has print, print_number, strlen, itoa and exit"
 SAY_PTR = "say byte ptr, word ptr, dword ptr or qword ptr before it"
 INTEL = [
     ("start: nop\njmp strat", "2:5 undefined symbol strat | did you mean start?"),
@@ -66,15 +67,18 @@ INTEL = [
     ("push eax", "1:1 push of 32 bits does not exist in 64-bit code | use rax"),
     ("pop ecx", "1:1 pop of 32 bits does not exist in 64-bit code | use rcx"),
     ("push al", "1:1 push of 8 bits does not exist in 64-bit code | use rax"),
-    ("mov al, 300", "1:1 300 does not fit into al, which has 8 bits"),
-    ("mov ax, 70000", "1:1 70000 does not fit into ax, which has 16 bits"),
-    ("mov eax, 0x1ffffffff", "1:1 0x1ffffffff does not fit into eax, which has 32 bits"),
+    ("mov al, 300", "1:1 300 does not fit into al, which has 8 bits | from -128 to 255"),
+    ("mov ax, 70000", "1:1 70000 does not fit into ax, which has 16 bits | from -32768 to 65535"),
+    (
+        "mov eax, 0x1ffffffff",
+        "1:1 0x1ffffffff does not fit into eax, which has 32 bits | from -2147483648 to 4294967295",
+    ),
     (
         "add rax, 0xffffffff",
         "1:1 add takes a sign-extended 32-bit number, 0xffffffff is none | put the number into a register "
         "first: mov REGISTER, NUMBER",
     ),
-    ("add al, -200", "1:1 -200 does not fit into al, which has 8 bits"),
+    ("add al, -200", "1:1 -200 does not fit into al, which has 8 bits | from -128 to 255"),
     ("shl rax, rcx", "1:1 shl takes its count from cl or a number, not from rcx | mov the count into cl first"),
     ("shl rax, 256", "1:1 256 is not a shift count | shifts by 0 to 63"),
     (
@@ -111,6 +115,18 @@ INTEL = [
     ("addd rax, 5", "1:1 unknown instruction addd | did you mean add?"),
     ("jmpp x\nx: nop", "1:1 unknown instruction jmpp | did you mean jmp?"),
     ("start\nnop", "1:1 unknown instruction start | is start a label? Labels end with a colon: start:"),
+    (
+        'msg .ascii "x"',
+        "1:1 unknown instruction msg | is msg a label? Labels end with a colon: msg:",
+    ),
+    (
+        "_start\nnop",
+        "1:1 an instruction, a label or a directive expected, found '_start' | is _start a label? Labels end with a "
+        "colon: _start:",
+    ),
+    ("mov rsi, &x\nx: nop", "1:10 a value expected, found '&' | the address of x is `offset x`, or lea of [rip + x]"),
+    ("pusha", "1:1 pusha does not exist in 64-bit code"),
+    ("into", "1:1 into does not exist in 64-bit code"),
     ("x: nop\nx: nop", "2:1 label x is already defined in line 1"),
     ("rax: nop", "1:1 register rax cannot be a label | registers are reserved words: choose another name"),
     ("rax = 5", "1:1 register rax cannot be assigned"),
@@ -209,10 +225,16 @@ INTEL = [
     ("rep add eax, ebx", "1:1 rep cannot stand before add"),
     ("lock\n", "1:1 a prefix without an instruction"),
     ("call [rdi", "1:10 ']' expected"),
-    ("call printf", "1:6 undefined symbol printf"),
+    ("call printf", f"1:6 undefined symbol printf | there is no C library here; lab.inc {HAS}"),
     ("jmp far x", "1:5 far branches are not supported"),
-    ("vaddps zmm0, zmm1, zmm2", "1:1 AVX is not available in this machine, so vaddps cannot run"),
-    ("vaddps ymm0, ymm1, ymm2", "1:1 AVX is not available in this machine, so vaddps cannot run"),
+    (
+        "vaddps zmm0, zmm1, zmm2",
+        "1:1 AVX is not available in this machine, so vaddps cannot run; use addps",
+    ),
+    (
+        "vaddps ymm0, ymm1, ymm2",
+        "1:1 AVX is not available in this machine, so vaddps cannot run; use addps",
+    ),
     (
         "mov rax, xmm0",
         "1:1 mov works on general registers and memory | for vector registers there is movq, movaps or movups",
@@ -269,7 +291,7 @@ ATT = [
         "mov rax, [rbx]",
         "1:10 a value expected, found '[' | this looks like Intel syntax: write .intel_syntax noprefix before it",
     ),
-    ("movb $300, %al", "1:1 300 does not fit into al, which has 8 bits"),
+    ("movb $300, %al", "1:1 300 does not fit into al, which has 8 bits | from -128 to 255"),
     ("mov %eax, %rbx", "1:1 rbx has 64 bits, eax has 32 bits | use ebx or rax"),
     ("addq 8(%rdi, %rax", "1:18 ')' expected"),
     ("movq $msg, %rdi", "1:7 undefined symbol msg"),
@@ -343,7 +365,7 @@ NASM = [
     ("mov rax, table[rdi]\ntable: nop", "1:15 an address is one pair of brackets in NASM | write [table + rdi*4]"),
     ("mov rax, fs:[5]", "1:12 a segment stands inside the brackets in NASM | write [fs:...]"),
     ("rax: nop", "1:1 register rax cannot be a label | registers are reserved words: choose another name"),
-    ("call printf", "1:6 undefined symbol printf"),
+    ("call printf", f"1:6 undefined symbol printf | there is no C library here; lab_nasm.inc {HAS}"),
     (
         "extern printf\ncall printf",
         "2:6 undefined symbol printf | external names are those of userland/include, and none there is called so",

@@ -6,13 +6,14 @@ fork.py    fork by policy: its time, the faults after it, and both together
 sfork.py   memory shared by processes, four ways
 loops.py   what forks in a loop, or while it serves: a fork server, a key-value store
 io.py      a byte through a pipe, small and large files
+shell.py   a shell's loop of forks and execs
 bars.py    what must be reached, what was reported elsewhere, what each bench is about
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from emu.bench.cases import basic, fork, io, loops, sfork
+from emu.bench.cases import basic, fork, io, loops, sfork, shell
 from emu.bench.cases.bars import ABOUT, BARS, SEEDS
 from emu.bench.cases.fork import POLICIES
 from emu.bench.cases.lab import HOST_FORK_MIB, Lab, Measurement
@@ -28,6 +29,7 @@ BENCHES: Final[Mapping[str, Callable[[Lab], Iterator[Measurement]]]] = {
     "sfork": sfork.sfork,
     "snapshot": loops.snapshot,
     "redis-like": loops.redis_like,
+    "shell-loop": shell.shell_loop,
     "switch": basic.switch,
     "pipe-byte": io.pipe_byte,
     "file-open": io.file_open,

@@ -4,6 +4,7 @@ from typing import Final
 
 from emu.bench.cases.basic import BOOT_GIB
 from emu.bench.cases.io import SERIES
+from emu.bench.cases.shell import ROUNDS
 from emu.bench.report import Bar, Seed
 
 _CLASSIC: Final = {"policy": "classic"}
@@ -37,6 +38,7 @@ BARS: Final = (
     Bar("sfork", {"policy": "sfork-populate", **_ABUNDANT, "what": "faults"}, 0),
     Bar("snapshot", {"policy": "odf", "mib": 256}, 4000, at_least=True),
     Bar("snapshot", {"policy": "odf", "mib": 256}, 3, against=_CLASSIC, at_least=True),
+    Bar("shell-loop", {"loop": f"{ROUNDS} x true", "policy": "classic"}, 15, against="host"),
     Bar("switch", {"what": "pipe"}, 25),
     Bar("pipe-byte", {"call": "write or read"}, 6),
     Bar("file-open", {"calls": "open+fstat+read+close"}, 30),
@@ -79,6 +81,7 @@ ABOUT: Final = {
     "snapshot": "A fork server, as fuzzers use one: each child parses one input and exits. Executions a second.",
     "redis-like": "A key-value store that forks to be saved while it is written to: how long writers are held up. A "
     "burst is four writes to random keys.",
+    "shell-loop": "busybox sh runs a program 200 times, a fork, an exec, an exit and a wait each: from boot to end.",
     "switch": "A byte to and fro through two pipes: microseconds a switch, with its write and read.",
     "pipe-byte": "A byte into a pipe and out of it by one process: microseconds a call.",
     "file-open": "A file of 200 bytes from open to close: microseconds for the four calls.",

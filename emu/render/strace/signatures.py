@@ -120,6 +120,9 @@ rt_sigtimedwait     sigset osiginfo timespec len
 rt_sigqueueinfo     int sig siginfo
 rt_sigsuspend       sigset len
 rt_tgsigqueueinfo   int int sig siginfo
+pidfd_open          int hex
+pidfd_send_signal   fd sig siginfo uint
+pidfd_getfd         fd int uint
 restart_syscall
 sigaltstack         stack ostack
 utime               path utimbuf

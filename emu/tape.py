@@ -72,14 +72,14 @@ class Tape:
             self._passed_on = self._at + len(data)
         self._at += len(data)
 
-    def cancel(self) -> None:
-        self.inner.cancel()
-
     def take_over(self, output_flags: int) -> None:
         self.inner.take_over(output_flags)
 
-    def wait(self, timeout_ns: int | None) -> None:
-        self._answer(lambda: self.inner.wait(timeout_ns))
+    def wait(self, timeout_ns: int | None) -> int:
+        return self._answer(lambda: self.inner.wait(timeout_ns))
+
+    def cancel(self) -> None:
+        self.inner.cancel()
 
     # -- what the debugger does ---------------------------------------------------------------------
 

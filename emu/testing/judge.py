@@ -1,0 +1,34 @@
+"""One test, from program to verdict."""
+
+from pathlib import Path
+
+from emu.testing.evidence import run_variant
+from emu.testing.explain import explain, trace_lines
+from emu.testing.golden import GoldenMismatch, compare_golden, golden_path
+from emu.testing.loading import load_variant
+from emu.testing.variants import Variant
+
+
+def judge(variant: Variant, test: Path, update: bool) -> list[str]:
+    """What is wrong, in lines; empty when all is as expected. Raises EmuError where the program cannot be run."""
+    plan = load_variant(variant).plan
+    evidence = run_variant(variant, plan.wanted())
+    failed = [expectation for expectation in plan.expectations if not expectation.holds(evidence)]
+    if not plan.expectations and not plan.goldens and (evidence.signal is not None or evidence.exit):
+        return ["no line says what is expected, so exit status 0 is", *explain(variant, evidence, [])]
+    report: list[str] = []
+    if failed:
+        title = f"{len(failed)} of {len(plan.expectations)} expectations failed"
+        report = [f"{title} ({variant.id})" if variant.id else title, *explain(variant, evidence, failed)]
+    for golden in plan.goldens:
+        try:
+            lines = trace_lines(variant, golden.filter)
+            compare_golden(golden_path(test, _name(golden.name, variant)), lines, update, golden.filter)
+        except GoldenMismatch as mismatch:
+            report += [f"{golden.where}: EXPECT golden", str(mismatch)]
+    return report
+
+
+def _name(name: str, variant: Variant) -> str:
+    """Each variant has a trace of its own."""
+    return f"{name}.{variant.id}" if variant.id else name

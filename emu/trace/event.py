@@ -1,0 +1,25 @@
+"""One event of a run."""
+
+from typing import Final, NamedTuple
+
+#: What can be recorded, in the order of the documentation; a filter names them in the plural.
+KINDS: Final = ("syscall", "fault", "signal", "fork", "exit", "table", "frame", "insn")
+
+
+class Event(NamedTuple):
+    """What happened to whom, and where the program was. Without addresses, times and host values: names instead.
+
+    kind    one of KINDS
+    who     p1 is the first process, p2 the next that was forked, p2.3 the thread 3 of it
+    name    of the system call, the fault's class, the signal, the kind of fork, ...
+    text    the rest: arguments, what was accessed
+    result  of a system call, else ""
+    place   `function+0x12` of the instruction, "" where no symbol reaches
+    """
+
+    kind: str
+    who: str
+    name: str
+    text: str = ""
+    result: str = ""
+    place: str = ""

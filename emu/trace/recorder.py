@@ -1,0 +1,121 @@
+"""The observer that records events."""
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from emu.trace.event import Event
+from emu.trace.filter import Filter
+from emu.trace.names import Names
+from mini_kernel.task import SigInfo, Task
+from mini_kernel.uapi import signal_names, syscall_names
+from mini_kernel.x86 import PF_INSTR, PF_WRITE, RIP
+
+_TIMES: Final = re.compile(r"(tv_n?u?sec=)\d+")  # they depend on how the engine counts blocks
+
+
+class Wording(NamedTuple):
+    """How system calls are put into words. `begin` gives what is known before the call; `end` its text and result."""
+
+    begin: Callable[[Task, int, tuple[int, ...]], object]
+    end: Callable[[object, int | None], tuple[str, str]]
+
+
+class Recorder:
+    """An observer (mini_kernel.observe.Observer) and memory listener that keeps `events`.
+
+    A system call is one event, when it has ended: what its task did meanwhile, such as faults, comes before it.
+    """
+
+    def __init__(self, names: Names, chosen: Filter, wording: Wording, regs: Callable[[], memoryview]) -> None:
+        self.events: list[Event] = []
+        self._names = names
+        self._filter = chosen
+        self._wording = wording
+        self._regs = regs
+        self._calls: dict[int, tuple[int, object]] = {}  # number and what `begin` gave, by tid
+        self._task: Task | None = None  # who entered the kernel last
+
+    def _add(self, kind: str, task: Task, name: str, text: str = "", result: str = "", back: int = 0) -> None:
+        if self._filter.wants(kind, name):
+            place = self._names.place(task, self._regs()[RIP] - back)
+            self.events.append(Event(kind, self._names.task(task), name, text, result, place))
+
+    # -- observer -----------------------------------------------------------------------------------
+
+    def syscall_enter(self, task: Task, number: int, arguments: tuple[int, ...]) -> None:
+        """Keep what is known before the call."""
+        self._task = task
+        if self._filter.wants("syscall", _name(number)):
+            self._calls[task.tid] = number, self._wording.begin(task, number, arguments)
+
+    def syscall_wait(self, task: Task, number: int) -> None:
+        """The event comes with the end."""
+
+    def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
+        """The call has ended."""
+        self._end_call(task, result)
+
+    def _end_call(self, task: Task, result: int | None) -> None:
+        number, begun = self._calls.pop(task.tid, (0, None))
+        if begun is None:
+            return
+        self._names.changed(task)
+        text, outcome = self._wording.end(begun, result)
+        named = self._names.in_text(task)
+        self._add("syscall", task, _name(number), _TIMES.sub(r"\1*", named(text)), named(outcome), back=2)
+
+    def signal(self, task: Task, info: SigInfo) -> None:
+        """A signal is delivered."""
+        name = signal_names.get(info.signo, str(info.signo))
+        self._add("signal", task, name, f"code {info.code}")
+
+    def fault(self, task: Task, address: int, error: int, fault_class: str) -> None:
+        """A page fault; the place is the instruction that accesses."""
+        self._task = task
+        if self._filter.wants("fault", fault_class):
+            access = "write" if error & PF_WRITE else "fetch" if error & PF_INSTR else "read"
+            self._add("fault", task, fault_class, f"{access} of {self._names.address(task, address)}")
+
+    def forked(self, task: Task, child: Task, kind: str) -> None:
+        """A new task exists."""
+        self._names.task(task)
+        self._names.forked(task, child)
+        self._add("fork", task, kind, self._names.task(child), back=2)
+
+    def exited(self, task: Task, status: int) -> None:
+        """A task is gone."""
+        self._end_call(task, None)
+        signo = status & 0x7F
+        text = f"killed by {signal_names.get(signo, signo)}" if signo else f"status {status >> 8 & 0xFF}"
+        if self._filter.wants("exit", "exit"):
+            self.events.append(Event("exit", self._names.task(task), "exit", text))
+
+    # -- memory listener ----------------------------------------------------------------------------
+
+    def _memory(self, kind: str, name: str, text: str) -> None:
+        """It belongs to the call or fault whose event follows, which has the place."""
+        if self._task is not None and self._filter.wants(kind, name):
+            self.events.append(Event(kind, self._names.task(self._task), name, text))
+
+    def table_broken(self, pgd: int, slot: int, old: int, new: int) -> None:
+        """mini_kernel.mm.events.MemoryListener."""
+        self._memory("table", "break", f"{self._names.table(old)} -> {self._names.table(new)}")
+
+    def table_reused(self, pgd: int, slot: int, table: int) -> None:
+        """The same."""
+        self._memory("table", "reuse", self._names.table(table))
+
+    def tables_shared(self, pgd: int, child: int, tables: int) -> None:
+        """The same."""
+        self._memory("table", "share", f"{tables} with a child")
+
+    def frame_copied(self, pgd: int, address: int, source: int, new: int) -> None:
+        """The same."""
+        task = self._task
+        where = self._names.address(task, address) if task is not None else ""
+        self._memory("frame", "copy", f"{self._names.frame(source)} -> {self._names.frame(new)} for {where}")
+
+
+def _name(number: int) -> str:
+    return syscall_names.get(number) or f"syscall_{number:#x}"

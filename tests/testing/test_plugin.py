@@ -1,0 +1,279 @@
+"""The pytest plugin as its users meet it: pytest is run on small projects."""
+
+import subprocess
+import sys
+
+import pytest
+
+import emu.testing.cases
+import emu.testing.emulate
+import emu.testing.judge
+from emu.testing.loading import warm_up
+
+#: pytester forgets modules that a run imports: what is imported before is imported, and started, once for all.
+assert emu.testing.cases, emu.testing.emulate
+warm_up()
+
+PASSES = r"""
+# EXPECT exit == 7
+# EXPECT rdi == 7
+# EXPECT stdout == "hi\n"
+# EXPECT stdout matches "^h.\n$"
+# EXPECT stdout contains "i"
+# EXPECT stderr == ""
+# EXPECT syscalls.write == 1
+# EXPECT faults.cow_copy == 1
+# EXPECT faults.demand_zero <= 2
+# EXPECT memory[counter] == 3
+# EXPECT memory[counter + 1, 1] == 0
+# EXPECT memory[text] == "hi"
+# EXPECT leaks == 0
+_start:
+    mov eax, SYS_write
+    mov edi, 1
+    lea rsi, [rip+text]
+    mov edx, 3
+    syscall
+    mov qword ptr [rip+counter], 3
+    mov edi, 7
+    mov eax, SYS_exit_group
+    syscall
+.data
+counter: .quad 0
+text: .ascii "hi\n"
+"""
+RACE = """
+# EXPECT exit == 100
+# RUN seeds 1 4 5
+_start:
+    xor edi, edi
+    mov esi, 4096
+    mov edx, PROT_READ|PROT_WRITE
+    mov r10d, MAP_SHARED|MAP_ANONYMOUS
+    mov r8, -1
+    xor r9d, r9d
+    mov eax, SYS_mmap
+    syscall
+    mov rbx, rax
+    mov eax, SYS_fork
+    syscall
+    mov r12, rax
+    mov ecx, 50
+again:
+    mov rax, [rbx]
+    add rax, 1
+    mov [rbx], rax
+    dec ecx
+    jnz again
+    xor edi, edi
+    test r12, r12
+    jz done
+    mov rdi, r12
+    xor esi, esi
+    xor edx, edx
+    xor r10d, r10d
+    mov eax, SYS_wait4
+    syscall
+    mov rdi, [rbx]
+done:
+    mov eax, SYS_exit_group
+    syscall
+"""
+TRAP = "# EXPECT rax == 7\n# EXPECT signal == SIGTRAP\n_start: mov eax, 7\n int3\n"
+FAULT = "# EXPECT signal == SIGSEGV\n# EXPECT si_code == SEGV_MAPERR\n_start: mov rax, [0x1234]\n"
+LEAK = """
+# EXPECT leaks == 0
+_start:
+    xor edi, edi
+    mov esi, 8192
+    mov edx, PROT_READ|PROT_WRITE
+    mov r10d, MAP_PRIVATE|MAP_ANONYMOUS
+    mov r8, -1
+    xor r9d, r9d
+    mov eax, SYS_mmap
+    syscall
+    xor edi, edi
+    mov eax, SYS_exit_group
+    syscall
+"""
+CHILDREN = """
+# EXPECT exit == 0
+# RUN fork classic odf sfork
+_start:
+    mov esi, CHILD_WRITE|PARENT_WRITE
+    mov edi, 4096
+    lea rdx, [rip+region]
+    mov eax, FORK_CALL
+    syscall
+    test rax, rax
+    js failed
+    xor edi, edi
+failed:
+    mov eax, SYS_exit_group
+    syscall
+.data
+region: .quad 0
+"""
+PYTHON = """
+import pytest
+
+def test_results(emulate):
+    result = emulate("test_passes.asm")
+    assert (result.status, result.stdout) == (7, b"hi\\n")
+
+def test_kinds(emulate, fork_kind):
+    assert emulate("test_children.asm").status == 0
+
+def test_booted(machine):
+    system = machine("test_passes.asm", memory=64 << 20)
+    assert system.run().status == 7
+
+def test_golden(emulate):
+    emulate("test_passes.asm").golden("write", "syscalls(write)")
+
+def test_fault(emulate):
+    assert emulate("test_fault.asm").status == 0
+"""
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return pytester.runpytest_inprocess(
+        "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest", *arguments
+    )
+
+
+def write(pytester: pytest.Pytester, **files: str) -> None:
+    for name, text in files.items():
+        (pytester.path / f"test_{name}.asm").write_text(text)
+
+
+def test_sources_are_tests_and_pass(pytester: pytest.Pytester) -> None:
+    """Every kind of line once; sources that are not called test_* are left alone."""
+    write(pytester, passes=PASSES, trap=TRAP, fault=FAULT, children=CHILDREN)
+    (pytester.path / "other.asm").write_text("hlt")
+    run(pytester).assert_outcomes(passed=6)
+
+
+@pytest.mark.parametrize(("old", "new", "message"), [
+    ("exit == 7", "exit == 8", ["*test_x.asm:2: EXPECT exit == 8", "*is 7"]),
+    ("rdi == 7", "rdi < 7", ["*EXPECT rdi < 7", "*is 7"]),
+    (r'== "hi\n"', r'== "ho\n"', ["*- 'ho\\n'", "*+ 'hi\\n'", "*write(1, *test_x.asm:20: syscall"]),
+    ("contains", "matches", []),
+    ('contains "i"', 'contains "j"', ['*EXPECT stdout contains "j"']),
+    ("write == 1", "write == 2", ["*is 1", "*p1 syscall write(*"]),
+    ("cow_copy == 1", "cow_copy == 0", ["*is 1", "*cow_copy write of counter*test_x.asm:21: mov qword ptr*"]),
+    ("demand_zero <= 2", "demand_zero >= 2", ["*is 0"]),
+    ("[counter] == 3", "[counter] == 4", ["*is 3"]),
+    ("[counter] == 3", "[nothing] == 3", ["*is not there"]),
+    ('[text] == "hi"', '[text] == "ha"', ["*- 'ha'", "*+ 'hi'"]),
+])  # fmt: skip
+def test_each_expectation_can_fail_and_says_what_is_different(
+    pytester: pytest.Pytester, old: str, new: str, message: list[str]
+) -> None:
+    """No traceback: what was expected, what was found, and the instructions behind it."""
+    assert PASSES.count(old) >= 1
+    write(pytester, x=PASSES.replace(old, new, 1))
+    result = run(pytester)
+    result.assert_outcomes(failed=bool(message), passed=not message)
+    result.stdout.fnmatch_lines(message)
+    assert "Traceback" not in result.stdout.str()
+    assert "emu/testing" not in result.stdout.str()
+
+
+def test_an_unexpected_fault_is_reported_with_walk_and_source(pytester: pytest.Pytester) -> None:
+    write(pytester, x=FAULT.replace("signal == SIGSEGV", "exit == 0"))
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([
+        "*it did not exit: killed by SIGSEGV, si_code 1*",
+        "process 1 (test_x.asm) was killed: SIGSEGV (SEGV_MAPERR) at 0x1234",
+        "*source*test_x.asm:3: _start: mov rax, [[]0x1234[]]",
+        "*walk*",
+    ])  # fmt: skip
+
+
+def test_a_leak_names_who_mapped_it(pytester: pytest.Pytester) -> None:
+    write(pytester, x=LEAK)
+    result = run(pytester)
+    result.stdout.fnmatch_lines(["*is 1", "*8192 bytes at 0x*mapped by _start+0x21 at test_x.asm:11"])
+
+
+def test_a_race_fails_under_some_schedule_and_its_seed_fails_again(pytester: pytest.Pytester) -> None:
+    """Both ways to ask for interleavings, and the two ways to have the failing one again."""
+    write(pytester, x=RACE)
+    first = run(pytester)
+    first.assert_outcomes(failed=1, passed=2)
+    first.stdout.fnmatch_lines(["*is 54*", "the CPU was taken from", "*task * at again+*", "*pytest*run[[]seed4[]]*"])
+    run(pytester, "test_x.asm::run[seed4]").assert_outcomes(failed=1)
+    write(pytester, x=RACE.replace("# RUN seeds 1 4 5", ""))
+    run(pytester).assert_outcomes(passed=1)
+    found = run(pytester, "--schedules", "5")
+    found.assert_outcomes(failed=1, passed=4)
+    found.stdout.fnmatch_lines(["*pytest --emu-seed 4 *"])
+    run(pytester, "--emu-seed", "4").assert_outcomes(failed=1)
+
+
+@pytest.mark.parametrize(("files", "message"), [
+    ({"test_x.asm": "# EXPECT exit = 7\nnop"}, "test_x.asm:1:15: error: expected an operator*"),
+    ({"cases.toml": '[[case]]\nname = "a"\nprogram = "p"\nexpect = ["exit = 1"]'}, "cases.toml:4:17: error: *"),
+])  # fmt: skip
+def test_a_malformed_line_is_a_collection_error(pytester: pytest.Pytester, files: dict[str, str], message: str) -> None:
+    for name, text in files.items():
+        (pytester.path / name).write_text(text)
+    result = run(pytester)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message])
+
+
+def test_a_source_that_does_not_assemble_fails_with_its_line(pytester: pytest.Pytester) -> None:
+    write(pytester, x="# EXPECT exit == 0\n mov rax, nowhere\n")
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*test_x.asm:2:*error: *nowhere*"])
+
+
+def test_golden_traces_are_kept_compared_and_shown_as_a_diff(pytester: pytest.Pytester) -> None:
+    """Absent, kept, the same, and changed by one system call."""
+    write(pytester, x='# EXPECT golden "calls" "syscalls"\n' + PASSES)
+    absent = run(pytester)
+    absent.assert_outcomes(failed=1)
+    absent.stdout.fnmatch_lines(["there is no golden trace golden/test_x.calls.trace: make it with --emu-update"])
+    run(pytester, "--emu-update").assert_outcomes(passed=1)
+    kept = (pytester.path / "golden" / "test_x.calls.trace").read_text()
+    assert kept.splitlines()[:2] == ["# syscalls", 'p1 syscall write(1, "hi\\n", 3) = 3  < _start+0x16']
+    run(pytester).assert_outcomes(passed=1)
+    write(pytester, x='# EXPECT golden "calls" "syscalls"\n' + PASSES.replace("mov edx, 3", "mov edx, 2"))
+    changed = run(pytester)
+    changed.assert_outcomes(failed=1)
+    changed.stdout.fnmatch_lines(['-p1 syscall write(1, "hi\\n", 3) = 3  < _start+0x16', '+p1 syscall write(1, "hi"*'])
+
+
+def test_fixtures_run_boot_and_follow_the_kind_of_fork(pytester: pytest.Pytester) -> None:
+    write(pytester, passes=PASSES, fault=FAULT, children=CHILDREN)
+    pytester.makepyfile(test_python=PYTHON)
+    result = run(pytester, "test_python.py", "--emu-update")
+    result.assert_outcomes(passed=6, failed=1)
+    result.stdout.fnmatch_lines(["*test_fault.asm: fault report*", "process 1 (test_fault.asm) was killed: SIGSEGV*"])
+    assert (pytester.path / "golden" / "test_python.write.trace").exists()
+    run(pytester, "test_python.py", "-k", "golden or results", "--schedules", "2").assert_outcomes(passed=4)
+
+
+def test_the_command_line_chooses_for_tests_that_do_not_say(pytester: pytest.Pytester) -> None:
+    write(pytester, x=PASSES)
+    result = run(pytester, "--emu-fork", "classic,odf", "--emu-mem", "64M,1G", "-v")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["*run[[]odf-64M[]]*"])
+    assert run(pytester, "--emu-fork", "spoon").ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_without_the_plugin_nothing_is_collected(pytester: pytest.Pytester) -> None:
+    write(pytester, x="# EXPECT exit = 7")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:emu", "-p", "no:cacheprovider", str(pytester.path)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_the_plugin_imports_nothing_of_the_laboratory() -> None:
+    """A suite without guest programs pays for a module of a few functions."""
+    code = "import sys, emu.pytest_plugin; sys.exit(str([m for m in sys.modules if m.startswith(('emu.', 'numpy'))]))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.strip() == "['emu.pytest_plugin']"
