@@ -176,8 +176,8 @@ REGIONS_AND_PINS = [
     m(
         "a pinned page is copied when its owner writes",
         "fault.py",
-        "frames.counts[pfn] - frames.pins.get(pfn, 0) == 1 and",
-        "frames.counts[pfn] == 1 and",
+        "frames.counts[pfn] - frames.pins.get(pfn, 0) == 1 else",
+        "frames.counts[pfn] == 1 else",
         "test_a_pinned_page_whose_pte_lost_w_is_written_in_place",
     ),
 ]
@@ -211,7 +211,7 @@ HUGE_PAGES = [
     h(
         "a huge page that others map is written in place",
         "huge.py",
-        "    if frames.is_alone(first):\n",
+        "    if mm.frames.is_alone((entry & PTE_ADDR) >> PAGE_SHIFT):\n",
         "    if True:\n",
     ),
     h(

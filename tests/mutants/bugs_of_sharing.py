@@ -220,16 +220,16 @@ BREAKING = [
     m(
         "a page that two tables map is written in place",
         "fault.py",
-        "frames.pins.get(pfn, 0) == 1 and",
-        "frames.pins.get(pfn, 0) <= 2 and",
+        "frames.pins.get(pfn, 0) == 1 else",
+        "frames.pins.get(pfn, 0) <= 2 else",
         "test_F10_classic_fork_copies_from_shared_tables",
         "test_F32_child_write_breaks_table",
     ),
     m(
         "no flush when a page is copied",
         "fault.py",
-        '        mm.cpu.flush_tlb()\n        mm.pt.rss_anon += 1\n        return "cow_copy"\n',
-        '        mm.pt.rss_anon += 1\n        return "cow_copy"\n',
+        "        mm.cpu.flush_tlb()\n        mm.pt.rss_anon += 1\n        return kind\n",
+        "        mm.pt.rss_anon += 1\n        return kind\n",
     ),
     m(
         "clear_refs clears the bits of sharers too",

@@ -1,0 +1,3 @@
+"""."""
+
+SEEDS: dict[str, int] = {}
