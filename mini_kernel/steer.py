@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
 
 _FORKS: Final = frozenset((SYS_fork, SYS_vfork, SYS_clone, SYS_clone3, SYS_odfork, SYS_sfork))
-_SLICE_BITS: Final = (2, 12)  # slices of 4 to 4096 instructions or blocks, short ones as often as long ones
+_SHORTEST: Final = 2  # bits: slices begin at 4 instructions or blocks
+_LONGEST: Final = (4, 6, 8, 10, 12)  # bits, of which a schedule has one: some find what takes many switches, some few
 #: How likely the CPU goes to another task, by event: right after a fork it matters most who runs first.
 _CHANCES: Final = {"fork": 0.5, "syscall": 0.25, "fault": 0.25}
 
@@ -53,12 +54,12 @@ class Schedule:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.random = Random(seed)
+        self.longest = self.random.choice(_LONGEST)
         self.log: list[tuple[int, int]] | None = None  # who lost the CPU and where (tid, RIP), if that is wanted
 
     def slice(self) -> int:
         """The length of the next slice."""
-        low, high = _SLICE_BITS
-        return int(2 ** self.random.uniform(low, high))
+        return int(2 ** self.random.uniform(_SHORTEST, self.longest))
 
     def preempts(self, event: str) -> bool:
         """True if the running task loses the CPU after this event."""

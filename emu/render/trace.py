@@ -38,15 +38,14 @@ def recorder(system: System, chosen: Filter | str = "") -> Recorder:
     return made
 
 
-def _begin(task: Task, number: int, arguments: tuple[int, ...]) -> object:
+def _begin(task: Task, number: int, arguments: tuple[int, ...]) -> tuple[object, str]:
     call = Call(task, number, arguments)
     early = signatures.render(call, signatures.signature(call.name, len(arguments)).early)
-    return call, early
+    return call, ", ".join(early)
 
 
 def _end(begun: object, result: int | None) -> tuple[str, str]:
-    call, early = cast(tuple[Call, list[str]], begun)
+    call = cast(Call, begun)
     call.result = result
     late = signatures.render(call, signatures.signature(call.name, len(call.arguments)).late)
-    outcome = signatures.outcome(call)
-    return ", ".join([*early, *late]), outcome.partition(" (")[0]
+    return ", ".join(late), signatures.outcome(call).partition(" (")[0]

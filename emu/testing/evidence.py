@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emu.boot import DEFAULT_ENVIRONMENT, Options, System
+from emu.origin import origin
 from emu.peek import peek
 from emu.program import Program
 from emu.symbols import Symbols
@@ -14,7 +15,7 @@ from mini_kernel.signal import default_action
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.uapi.numbers import SYS_exit, SYS_exit_group, SYS_mmap, SYS_mremap
 from mini_kernel.uapi.signal import SIG_DFL
-from mini_kernel.x86 import RIP
+from mini_kernel.x86 import RIP, RSP
 
 if TYPE_CHECKING:
     from emu.testing.variants import Variant
@@ -96,7 +97,7 @@ class AtEnd:
         """Who made which mapping."""
         if number in (SYS_mmap, SYS_mremap) and task.tgid == 1 and result is not None and result > 0:
             length = arguments[1] if number == SYS_mmap else arguments[2]
-            self._made.append((result, result + length, self._rip(_SYSCALL_LENGTH)))
+            self._made.append((result, result + length, self._origin(task, _SYSCALL_LENGTH)))
 
     def signal(self, task: Task, info: SigInfo) -> None:
         """Signals that kill the first process."""
@@ -114,13 +115,15 @@ class AtEnd:
     def exited(self, task: Task, status: int) -> None:
         """Too late: the memory is gone."""
 
-    def _rip(self, back: int) -> int:
-        return self._system.kernel.cpu.regs[RIP] - back
+    def _origin(self, task: Task, back: int) -> int:
+        regs = self._system.kernel.cpu.regs
+        return origin(self.symbols, task.mm, regs[RIP] - back, regs[RSP])
 
     def _look(self, task: Task, back: int) -> None:
         regs, mm = self._system.kernel.cpu.regs, task.mm
         self.registers = {name: regs[i] for i, name in enumerate(REGISTERS)}
-        self.ended_at = self.symbols.place(self._rip(back)) or f"{self._rip(back):#x}"
+        at = self._origin(task, back)
+        self.ended_at = self.symbols.place(at) or f"{at:#x}"
         self.mappings = [Area(v.start, v.end, v.name, self._maker(v.start, v.end)) for v in mm.vmas]
         if self._wanted:
             addresses = self.symbols.addresses()

@@ -25,7 +25,7 @@ _OUTPUT: Final = ("write", "writev", "pwrite64", "sendto", "sendfile")
 def explain(variant: Variant, evidence: Evidence, failed: Sequence[Expectation]) -> list[str]:
     """Lines for the failure's report: each expectation with what was found, then the fault report and the end."""
     events = _events(variant)
-    places = _places(variant, events)
+    places = _Places(variant)
     lines: list[str] = []
     for expectation in failed:
         lines += [f"{expectation.where}: EXPECT {expectation.text}"]
@@ -33,7 +33,8 @@ def explain(variant: Variant, evidence: Evidence, failed: Sequence[Expectation])
     lines += list(_end(evidence))
     if evidence.preemptions:
         lines += ["the CPU was taken from", *_shortened([f"    {text}" for text in evidence.preemptions])]
-    lines += ["the last events were", *(f"    {places(event)}" for event in events[-_LAST:])]
+    telling = [event for event in events if event.place or event.kind != "fault"]
+    lines += ["the last events were", *(f"    {places(event)}" for event in telling[-_LAST:])]
     for name, data in (("stdout", evidence.stdout), ("stderr", evidence.stderr)):
         if data:
             lines += [f"{name} was", *(f"    {row}" for row in data.decode(errors="replace").splitlines()[-20:])]
@@ -41,21 +42,16 @@ def explain(variant: Variant, evidence: Evidence, failed: Sequence[Expectation])
     return lines
 
 
-class _places:  # noqa: N801  # used as a function
+class _Places:
     """The text of an event, with its source line where that is known."""
 
-    def __init__(self, variant: Variant, events: Sequence[Event]) -> None:
-        symbols = Symbols.of(variant.program)
-        self._lines: dict[str, str] = {}
-        addresses = symbols.addresses() if events else {}
-        for place in {event.place for event in events if event.place}:
-            name, _, offset = place.rpartition("+0x") if "+0x" in place else (place, "", "0")
-            row = symbols.line(addresses[name] + int(offset, 16)) if name in addresses else None
-            if row is not None:
-                self._lines[place] = f" at {row.file}:{row.line}" + (f": {row.text}" if row.text else "")
+    def __init__(self, variant: Variant) -> None:
+        self._symbols = Symbols.of(variant.program)
 
     def __call__(self, event: Event) -> str:
-        return trace_line(event) + self._lines.get(event.place, "")
+        row = self._symbols.line(event.at) if event.at else None
+        text = f" at {row.file}:{row.line}" + (f": {row.text}" if row.text else "") if row else ""
+        return trace_line(event) + text
 
 
 def _events(variant: Variant, chosen: str = "") -> list[Event]:
@@ -70,7 +66,7 @@ def trace_lines(variant: Variant, chosen: str) -> list[str]:
     return [trace_line(event) for event in _events(variant, chosen)]
 
 
-def _difference(e: Expectation, evidence: Evidence, events: Sequence[Event], places: _places) -> Iterator[str]:
+def _difference(e: Expectation, evidence: Evidence, events: Sequence[Event], places: _Places) -> Iterator[str]:
     found = e.found(evidence)
     if isinstance(e.value, bytes) and isinstance(found, bytes) and e.operator == "==":
         yield from _text_difference(e.value, found)

@@ -14,7 +14,8 @@ class Event(NamedTuple):
     name    of the system call, the fault's class, the signal, the kind of fork, ...
     text    the rest: arguments, what was accessed
     result  of a system call, else ""
-    place   `function+0x12` of the instruction, "" where no symbol reaches
+    place   `label+0x12`, or in compiled code the `function`; "" where no source line is known
+    at      the address behind `place`, for this run only
     """
 
     kind: str
@@ -23,3 +24,4 @@ class Event(NamedTuple):
     text: str = ""
     result: str = ""
     place: str = ""
+    at: int = 0

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from emu.symbols import Symbols
+from emu.origin import origin
+from emu.symbols import ImageSymbols, Symbols
 from mini_kernel.mm.mm import Mm
 from mini_kernel.task import Task
 
@@ -26,6 +27,7 @@ class Names:
 
     def __init__(self, symbols: Symbols, program: str) -> None:
         self._symbols = symbols
+        self._assembled = isinstance(symbols, ImageSymbols)
         self._program = program  # task name of those that run it
         self._numbers: dict[str, dict[int, str]] = {}
         self._processes: dict[int, str] = {}
@@ -72,9 +74,18 @@ class Names:
 
     # -- addresses ----------------------------------------------------------------------------------
 
-    def place(self, task: Task, address: int) -> str:
-        """`function+0x12`, or "" where no symbol of the program reaches."""
-        return (self._symbols.name(address) or "") if task.name == self._program else ""
+    def origin(self, task: Task, rip: int, rsp: int) -> tuple[int, str]:
+        """Whose doing it is (emu.origin), and its name: `label+0x12` in an assembled program, else the `function`.
+
+        Both are 0 and "" where no source line is known: the C library is another on every host.
+        """
+        if task.name != self._program or task.user_mm is None or not task.user_mm.users:
+            return 0, ""
+        at = origin(self._symbols, task.user_mm, rip, rsp)
+        name = self._symbols.name(at)
+        if name is None or self._assembled:
+            return at, name or ""
+        return (at, name.partition("+")[0]) if self._symbols.line(at) else (0, "")
 
     def address(self, task: Task, address: int) -> str:
         """Any address of the task's."""
@@ -84,8 +95,8 @@ class Names:
         vma = mm.find(address)
         if vma is None:
             return self._heap(mm, address)
-        if place := self.place(task, address):
-            return place
+        if task.name == self._program and (name := self._symbols.name(address)):
+            return name
         if vma.name == "[stack]":
             return "[stack]"
         if vma.name.startswith("["):

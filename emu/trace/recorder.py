@@ -9,15 +9,19 @@ from emu.trace.filter import Filter
 from emu.trace.names import Names
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.uapi import signal_names, syscall_names
-from mini_kernel.x86 import PF_INSTR, PF_WRITE, RIP
+from mini_kernel.x86 import PF_INSTR, PF_WRITE, RIP, RSP
 
 _TIMES: Final = re.compile(r"(tv_n?u?sec=)\d+")  # they depend on how the engine counts blocks
 
 
 class Wording(NamedTuple):
-    """How system calls are put into words. `begin` gives what is known before the call; `end` its text and result."""
+    """How system calls are put into words.
 
-    begin: Callable[[Task, int, tuple[int, ...]], object]
+    begin   what `end` wants to have, and the arguments that are known before the call
+    end     the other arguments, and the result
+    """
+
+    begin: Callable[[Task, int, tuple[int, ...]], tuple[object, str]]
     end: Callable[[object, int | None], tuple[str, str]]
 
 
@@ -33,13 +37,14 @@ class Recorder:
         self._filter = chosen
         self._wording = wording
         self._regs = regs
-        self._calls: dict[int, tuple[int, object]] = {}  # number and what `begin` gave, by tid
+        self._calls: dict[int, tuple[int, object, str]] = {}  # number, what `begin` gave, text; by tid
         self._task: Task | None = None  # who entered the kernel last
 
     def _add(self, kind: str, task: Task, name: str, text: str = "", result: str = "", back: int = 0) -> None:
         if self._filter.wants(kind, name):
-            place = self._names.place(task, self._regs()[RIP] - back)
-            self.events.append(Event(kind, self._names.task(task), name, text, result, place))
+            regs = self._regs()
+            at, place = self._names.origin(task, regs[RIP] - back, regs[RSP])
+            self.events.append(Event(kind, self._names.task(task), name, text, result, place, at))
 
     # -- observer -----------------------------------------------------------------------------------
 
@@ -47,7 +52,8 @@ class Recorder:
         """Keep what is known before the call."""
         self._task = task
         if self._filter.wants("syscall", _name(number)):
-            self._calls[task.tid] = number, self._wording.begin(task, number, arguments)
+            begun, text = self._wording.begin(task, number, arguments)
+            self._calls[task.tid] = number, begun, self._names.in_text(task)(text)
 
     def syscall_wait(self, task: Task, number: int) -> None:
         """The event comes with the end."""
@@ -57,13 +63,14 @@ class Recorder:
         self._end_call(task, result)
 
     def _end_call(self, task: Task, result: int | None) -> None:
-        number, begun = self._calls.pop(task.tid, (0, None))
+        number, begun, early = self._calls.pop(task.tid, (0, None, ""))
         if begun is None:
             return
         self._names.changed(task)
-        text, outcome = self._wording.end(begun, result)
+        late, outcome = self._wording.end(begun, result)
         named = self._names.in_text(task)
-        self._add("syscall", task, _name(number), _TIMES.sub(r"\1*", named(text)), named(outcome), back=2)
+        text = ", ".join(part for part in (early, named(late)) if part)
+        self._add("syscall", task, _name(number), _TIMES.sub(r"\1*", text), named(outcome), back=2)
 
     def signal(self, task: Task, info: SigInfo) -> None:
         """A signal is delivered."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from mutants import BLIND, MUTANTS
 from test_mutants import KERNEL, asking, model_of, mutate
 
-HEAD = '''"""The first random history that finds each mutant, where the search for it begins. Written by find_seeds.py."""
+HEAD = '''"""The first random history that finds each mutant, where the search begins. Written by find_seeds.py."""
 
 SEEDS = {
 '''
