@@ -115,9 +115,14 @@ class System:
 
     def _spawn(self) -> None:
         envp = [_encode(f"{k}={v}") for k, v in self.options.environment.items()]
+        cwd = _encode(self.options.cwd)
+        try:
+            self.kernel.vfs.context(cwd)
+        except SysError as error:
+            raise EmuError(f"--cwd {self.options.cwd}: {error}") from None
         try:
             stdin, stdout, stderr = self.tapes or self.streams
-            self.kernel.spawn(self.path, self.argv, envp, (stdin, stdout, stderr), _encode(self.options.cwd))
+            self.kernel.spawn(self.path, self.argv, envp, (stdin, stdout, stderr), cwd)
         except ElfError as error:
             raise ProgramError(str(error), file=self.program.path or self.program.name) from None
         except SysError as error:

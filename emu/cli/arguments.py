@@ -92,6 +92,7 @@ def add_system(parser: Parser) -> None:
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of everything random (default 0)")
     parser.add_argument("--root", metavar="DIR", help="serve this directory read-only as /; writes go to memory")
     parser.add_argument("--root-writable", action="store_true", help="make changes below --root on the host, too")
+    parser.add_argument("--cwd", metavar="DIR", default="/", help="where the guest starts, a directory of its own tree")
     parser.add_argument("--env", type=variable, action="append", default=[], metavar="K=V", help="add a variable")
     parser.add_argument("--stdin", metavar="FILE", help="the guest's standard input")
     parser.add_argument("--check", action="store_true", help="recompute the memory invariants after every entry (slow)")

@@ -21,6 +21,7 @@ def options_of(arguments: argparse.Namespace, debug: bool = False) -> "Options":
         fork=arguments.fork,
         seed=arguments.seed,
         root=arguments.root,
+        cwd=arguments.cwd,
         root_writable=arguments.root_writable,
         check=arguments.check,
         thp=arguments.thp,

@@ -284,3 +284,49 @@ def test_an_executable_of_ours_is_reported_with_its_source(cli: Cli) -> None:
     rows = [[row for row in report.splitlines() if "instruction" in row or "source" in row] for report in reports]
     assert rows[0] == rows[1]
     assert any("null.asm:5: mov qword ptr" in row for row in rows[1])
+
+
+def _exits(cli: Cli, path: str, status: int, mode: int = 0o755) -> None:
+    """Make an ELF file that exits with a status."""
+    source = cli.directory / "exits.asm"
+    source.write_text(f"mov edi, {status}\nmov eax, SYS_exit_group\nsyscall\n")
+    assert cli("asm", "exits.asm", "-o", path).status == 0
+    (cli.directory / path).chmod(mode)
+
+
+def test_a_bare_name_that_is_no_file_here_is_looked_for_on_path(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a shell does: what cannot be executed is passed over. A file here comes first."""
+    for name, status, mode in (("first", 1, 0o644), ("second", 2, 0o755), ("third", 3, 0o755)):
+        (cli.directory / name).mkdir()
+        _exits(cli, f"{name}/tool", status, mode)
+    monkeypatch.setenv("PATH", os.pathsep.join(str(cli.directory / name) for name in ("first", "second", "third")))
+    assert cli("run", "tool").status == 2
+    _exits(cli, "tool", 9)
+    assert cli("run", "tool").status == 9
+
+
+def test_cwd_is_a_directory_of_the_guest(cli: Cli) -> None:
+    """The program starts there; what is no directory is an error of usage."""
+    (cli.directory / "tree" / "inside").mkdir(parents=True)
+    (cli.directory / "cwd.asm").write_text("""
+        .text
+        _start:
+            lea rdi, [rip+text]
+            mov esi, 64
+            mov eax, SYS_getcwd
+            syscall
+            mov edx, eax
+            lea rsi, [rip+text]
+            mov edi, 1
+            mov eax, SYS_write
+            syscall
+            xor edi, edi
+            mov eax, SYS_exit_group
+            syscall
+        .bss
+        text: .zero 64
+    """)
+    run = cli("run", "--root", "tree", "--cwd", "/inside", "cwd.asm")
+    assert (run.status, run.out) == (0, b"/inside\0")
+    run = cli("run", "--cwd", "/nowhere", "cwd.asm")
+    assert (run.status, run.lines) == (2, ["emu: error: --cwd /nowhere: ENOENT"])

@@ -56,6 +56,7 @@ def test_source_with_a_mistake_gives_2_one_line_and_the_source_line(cli: Cli) ->
     ("name", "content", "message"),
     [
         ("absent.asm", None, "absent.asm: error: cannot be read: No such file or directory"),
+        ("absent", None, "absent: error: cannot be read: No such file or directory here, nor such a program on PATH"),
         ("text.txt", b"hello", "text.txt: error: neither an ELF file, a #! script nor source (.asm, .nasm, .s, .S)"),
         ("short", b"\x7fELF\x02\x01\x01", "e_ident"),
         ("cut", b"\x7fELF\x02\x01\x01" + bytes(9) + b"\2\0\x3e\0\1\0\0\0" + bytes(8) + b"\xff" * 8, "cut: error: e_"),

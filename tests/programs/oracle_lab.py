@@ -7,7 +7,6 @@ contents, link targets. Not compared are time stamps, inode numbers and the size
 
 import hashlib
 import os
-import resource
 import shutil
 import stat
 import subprocess
@@ -15,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from program_lab import ENVIRONMENT, HOST_LIMIT_S, STACK_LIMIT
+from program_lab import ENVIRONMENT, HOST_LIMIT_S, limit_children
 
 from emu.boot import Options, System
 from emu.program import Program
@@ -101,6 +100,7 @@ class Bench:
         self, argv: Sequence[str], *, stdin: bytes = b"", environment: Mapping[str, str] | None = None
     ) -> Left:
         """Run argv[0], found in the bench's commands, on the host, in a fresh copy of the tree."""
+        limit_children()
         shutil.rmtree(self.scratch, ignore_errors=True)
         shutil.copytree(self.root / WORK, self.scratch, symlinks=True)
         ended = subprocess.run(
@@ -112,7 +112,7 @@ class Bench:
             env={**ENVIRONMENT, "LC_ALL": "C", **(environment or {}), "PATH": str(self.bin)},
             timeout=HOST_LIMIT_S,
             start_new_session=True,  # no terminal, as in the lab
-            preexec_fn=_as_in_the_lab,
+            umask=0o022,
             check=False,
         )
         return Left(ended.returncode, ended.stdout, ended.stderr, _tree_of_host(self.scratch))
@@ -179,14 +179,6 @@ def plant(directory: Path, tree: Tree) -> None:
             file = File(what) if isinstance(what, bytes) else what
             path.write_bytes(file.content)
             path.chmod(file.mode)
-
-
-def _as_in_the_lab() -> None:
-    """In the child, before exec: the lab's creation mask and limits."""
-    os.umask(0o022)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
-    resource.setrlimit(resource.RLIMIT_STACK, (STACK_LIMIT, hard))
 
 
 def _tree_of_host(directory: Path) -> dict[str, str]:

@@ -79,7 +79,7 @@ def in_lab(
 
 
 @functools.cache
-def _limit_children() -> None:
+def limit_children() -> None:
     """What every program here starts with: no core file, the usual stack. Inherited: preexec_fn costs more."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
@@ -91,7 +91,7 @@ def natively(path: Path, arguments: Sequence[str] = (), *, stdin: bytes = b"", c
 
     Programs of one name run one at a time, also those of other test processes: some use fixed names in /tmp.
     """
-    _limit_children()
+    limit_children()
     lock_path = Path(tempfile.gettempdir()) / f"cr3lab-native-{path.name}.lock"
     with open(lock_path, "w") as lock, tempfile.TemporaryDirectory(prefix="cr3lab-") as directory:
         fcntl.flock(lock, fcntl.LOCK_EX)
