@@ -10,6 +10,7 @@ from mini_kernel.mm.vma import (
     VM_GROWSDOWN,
     VM_LOCKED,
     VM_MAYWRITE,
+    VM_NORESERVE,
     VM_SEALED,
     VM_SFORK,
     VM_SHARED,
@@ -71,6 +72,7 @@ def _protect(mm: Mm, start: int, end: int, rights: int) -> None:
             flags &= ~VM_MAYWRITE  # who gives up writing to a region does so for good (S4)
         if flags != vma.flags:
             _check_data_limit(mm, vma, flags, stop - at)
+            _check_commitment(mm, vma, flags, stop - at)
             mm.check_ends(at, stop)
             mm.pt.claim(at, stop)
             if flags & VM_EXEC and vma.file is not None and alias.is_written_elsewhere(vma.file.cache, vma):
@@ -83,6 +85,13 @@ def _protect(mm: Mm, start: int, end: int, rights: int) -> None:
             if fill:  # what is locked does not wait for the first write (Linux mprotect_fixup)
                 fault.prefault_quietly(mm, at, stop)
         at = stop
+
+
+def _check_commitment(mm: Mm, vma: Vma, flags: int, length: int) -> None:
+    """Memory that becomes writable is promised from then on: obvious overcommit is refused (overcommit_memory 0)."""
+    promised = VM_WRITE | VM_SHARED | VM_NORESERVE
+    if flags & promised == VM_WRITE and not vma.flags & promised and length >> PAGE_SHIFT > mm.frames.total:
+        raise SysError(ENOMEM)
 
 
 def _check_data_limit(mm: Mm, vma: Vma, flags: int, length: int) -> None:

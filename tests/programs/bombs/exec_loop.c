@@ -3,7 +3,7 @@
 
 int main(int argc, char **argv)
 {
-    int left = argc > 1 ? atoi(argv[1]) : 200;
+    int left = argc > 1 ? atoi(argv[1]) : 80;
     char number[16], *arguments[] = {argv[0], number, 0};
     if (left) {
         sprintf(number, "%d", left - 1);

@@ -4,7 +4,7 @@
 int main(void)
 {
     int status = 0, crashed = 0;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 300; i++) {
         pid_t pid = vfork();
         if (!pid) {
             *(volatile char *)(8l * i) = 1;
