@@ -6,6 +6,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,8 @@ def blocks(text: str) -> list[list[tuple[str, str]]]:
 @pytest.mark.parametrize("block", blocks(README.read_text()), ids=lambda block: block[0][0])
 def test_console_blocks_print_what_the_readme_shows(block: list[tuple[str, str]]) -> None:
     """Every command of the README gives the output printed under it."""
+    if any("busybox" in command for command, _shown in block) and shutil.which("busybox") is None:
+        pytest.skip("busybox is not installed")
     for command, shown in block:
         assert VARIES.sub("N us", run(command)) == VARIES.sub("N us", shown)
 
