@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from mini_kernel.errors import SysError
 from mini_kernel.fs.notify import tell
 from mini_kernel.mm.pagecache import PageCache
-from mini_kernel.uapi.errno import EINVAL, EISDIR, ENODEV, ENOENT, ENOTTY, ENXIO, EOVERFLOW, ESPIPE
+from mini_kernel.uapi.errno import EINVAL, EISDIR, ENODEV, ENOENT, ENOTTY, ENXIO, ESPIPE
 from mini_kernel.uapi.fcntl import (
     O_APPEND,
     O_CLOEXEC,
@@ -269,7 +269,7 @@ class RegularOpen(SeekableFile):
                 break
         if offset > start:
             inode = self.inode
-            if inode.atime <= inode.mtime:
+            if inode.atime <= inode.mtime or inode.atime <= inode.ctime:
                 inode.accessed(self.flags)
             if inode.sb.primary.watches:
                 tell(inode, IN_ACCESS)
@@ -295,9 +295,7 @@ class RegularOpen(SeekableFile):
             offset = self._seek_data(offset, whence)
         elif whence != SEEK_SET:
             raise SysError(EINVAL)
-        if offset > MAX_OFFSET:
-            raise SysError(EOVERFLOW)
-        if offset < 0:
+        if not 0 <= offset <= MAX_OFFSET:
             raise SysError(EINVAL)
         self.pos = offset
         return offset

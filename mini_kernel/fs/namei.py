@@ -5,11 +5,12 @@ path begins at, None for the working directory. All raise SysError, also what th
 """
 
 from mini_kernel.errors import SysError
+from mini_kernel.fs.device import CharDevice
 from mini_kernel.fs.inode import Directory, Inode, RegularFile, Symlink
 from mini_kernel.fs.notify import tell_moved, tell_name
 from mini_kernel.fs.path import MAY_EXEC, MAY_WRITE, Caller, FsContext, Place, may_delete, require, walk
 from mini_kernel.uapi.errno import EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV
-from mini_kernel.uapi.fcntl import RENAME_EXCHANGE, RENAME_NOREPLACE, S_ISGID
+from mini_kernel.uapi.fcntl import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, S_ISGID, S_IXGRP
 from mini_kernel.uapi.inotify import IN_ATTRIB, IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO
 
 
@@ -40,6 +41,8 @@ def adopt(place: Place, inode: Inode, fs: FsContext) -> None:
         inode.gid = parent.gid
         if isinstance(inode, Directory):
             inode.mode |= S_ISGID
+        elif inode.mode & S_IXGRP and fs.uid and inode.gid != fs.gid and inode.gid not in fs.groups:
+            inode.mode &= ~S_ISGID  # a group the caller is not in
     parent.create(place.name, inode)
     parent.add(place.name, inode)
     if parent.watches:
@@ -148,7 +151,7 @@ def rename(
     new_base: Directory | None = None,
     flags: int = 0,
 ) -> None:
-    """rename(2), renameat2(2) with RENAME_NOREPLACE or RENAME_EXCHANGE."""
+    """rename(2), renameat2(2) with RENAME_NOREPLACE, RENAME_EXCHANGE or RENAME_WHITEOUT."""
     source = walk(caller, old, old_base, change=True)
     target = walk(caller, new, new_base, change=True)
     if source.parent.sb is not target.parent.sb:
@@ -165,6 +168,8 @@ def rename(
     _require_no_loop(source, target, flags)
     if target.inode is inode:
         return
+    if target.inode is None and target.parent.fixed:
+        raise SysError(ENOENT)
     _require_removable(source, inode, caller.fs)
     require_growable(target.parent, caller.fs)
     if target.inode is not None:
@@ -173,6 +178,8 @@ def rename(
         _exchange(source, target)
     else:
         _move(source, target)
+        if flags & RENAME_WHITEOUT:  # of overlay file systems: "there is nothing of this name"
+            source.parent.add(source.name, CharDevice(source.parent.sb, 0, (0, 0)))
 
 
 def _is_inside(directory: Directory, inode: Inode | None) -> bool:

@@ -117,12 +117,13 @@ def walk(
     follow: bool = True,
     change: bool = False,
     resolve: int = 0,
+    create: bool = False,
 ) -> Place:
     """Follow `path` from the root, or else from `base` or the working directory.
 
     `follow`: a symbolic link at the very end is followed; so it is if a slash stands behind it. `change`: neither is,
     and a slash behind what is no directory is left to the caller, who makes, removes or renames that very name.
-    `resolve` has the RESOLVE_* bits of openat2(2).
+    `create`: links are followed, but such a slash is the caller's, too. `resolve`: RESOLVE_* bits of openat2(2).
     Raises SysError: ENOENT for an empty path or a missing component before the last, ENOTDIR, EACCES, ELOOP,
     ENAMETOOLONG; EXDEV where `resolve` forbids.
     """
@@ -165,7 +166,7 @@ def walk(
                 raise SysError(ENOENT)
             break
         at = inode
-    if slash and not change and place.inode is not None and not isinstance(place.inode, Directory):
+    if slash and not (change or create) and place.inode is not None and not isinstance(place.inode, Directory):
         raise SysError(ENOTDIR)
     place.slash = slash
     return place
@@ -215,11 +216,23 @@ def _check_jump(link: Symlink, jump: Inode, resolve: int) -> None:
 
 
 def path_of(directory: Directory, root: Directory) -> bytes:
-    """The absolute path of a directory as seen from `root`; SysError(ENOENT) if it was removed (getcwd(2))."""
+    """The absolute path of a directory as seen from `root`, or from the top of the tree if it is not below.
+
+    Raises SysError(ENOENT) if it was removed.
+    """
     names: list[bytes] = []
     while directory is not root:
-        if directory.nlink == 0 or directory.parent is directory:
+        if directory.nlink == 0:
             raise SysError(ENOENT)
+        if directory.parent is directory:
+            break
         names.append(directory.name)
         directory = directory.parent
     return b"/" + b"/".join(reversed(names))
+
+
+def is_below(directory: Directory, root: Directory) -> bool:
+    """True if `root` is on the way up from `directory`."""
+    while directory is not root and directory.parent is not directory:
+        directory = directory.parent
+    return directory is root

@@ -239,17 +239,16 @@ class Vfs:
         elif flags & _TMPFILE or flags & _CREAT_DIRECTORY == _CREAT_DIRECTORY:
             return self._open_nameless(caller, path, flags, mode, base, resolve)
         follow = not (flags & O_NOFOLLOW or flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL)
-        slash = bool(flags & O_CREAT) and path[-1:] == b"/"
-        place = walk(caller, path, base, follow, slash, resolve)
-        if slash:
+        create = bool(flags & O_CREAT)
+        place = walk(caller, path, base, follow, create and path[-1:] == b"/", resolve, create)
+        if create and place.slash:  # also that of a link's target
             raise SysError(EISDIR)
         inode = place.inode
         if inode is None:
-            if not flags & O_CREAT:
+            if not create:
                 raise SysError(ENOENT)
-            if place.slash:  # of a link's target
-                raise SysError(EISDIR)
             inode = create_file(place, mode, caller.fs)
+            flags &= ~O_TRUNC
         else:
             self._check_open(inode, flags, caller.fs)
         file = inode.open(flags, self._full_path(place, caller), caller)
@@ -257,7 +256,7 @@ class Vfs:
             if not (place.is_special() or place.link or isinstance(inode, Directory)):
                 inode.home, inode.name = place.parent, place.name  # of several names it is seen under the one in use
             tell(inode, IN_OPEN)
-        if flags & O_TRUNC and isinstance(inode, RegularFile) and inode.cache.size:
+        if flags & O_TRUNC and isinstance(inode, RegularFile):
             inode.truncate(0)
         return file
 
@@ -303,7 +302,9 @@ class Vfs:
         inode = RegularFile(parent.sb, mode & ~caller.fs.umask, caller.fs.uid, caller.fs.gid)
         inode.nlink = 0
         inode.linkable = not flags & O_EXCL
-        return inode.open(flags & ~O_TMPFILE, path + b"/#%d (deleted)" % inode.ino, caller)
+        file = inode.open(flags & ~O_TMPFILE, path + b"/#%d (deleted)" % inode.ino, caller)
+        file.flags |= O_TMPFILE
+        return file
 
     def make_node(
         self, caller: Caller, path: bytes, mode: int, numbers: tuple[int, int], base: Directory | None

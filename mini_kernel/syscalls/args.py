@@ -36,8 +36,10 @@ def file_of(t: "Task", fd: int) -> File:
 def base_of(t: "Task", dirfd: int, path: bytes, resolve: int = 0) -> Directory | None:
     """Where a walk of `path` begins: the directory behind `dirfd`, None for the working directory or the root.
 
-    Raises SysError EBADF, ENOTDIR.
+    Raises SysError ENOENT for an empty path, EBADF, ENOTDIR.
     """
+    if not path:
+        raise SysError(ENOENT)
     if s32(dirfd) == AT_FDCWD or (path[:1] == b"/" and not resolve & RESOLVE_IN_ROOT):
         return None
     inode = t.files.get(dirfd).inode

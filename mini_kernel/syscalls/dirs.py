@@ -7,7 +7,7 @@ from mini_kernel.errors import SysError
 from mini_kernel.fs import namei
 from mini_kernel.fs.file import DirectoryOpen
 from mini_kernel.fs.inode import Directory, Inode, Symlink
-from mini_kernel.fs.path import MAY_EXEC, path_of, require, walk
+from mini_kernel.fs.path import MAY_EXEC, is_below, path_of, require, walk
 from mini_kernel.mm import uaccess
 from mini_kernel.syscalls.args import base_of, file_of, inode_at, read_path
 from mini_kernel.syscalls.table import s32, syscall, u32
@@ -19,6 +19,7 @@ from mini_kernel.uapi.fcntl import (
     AT_SYMLINK_FOLLOW,
     RENAME_EXCHANGE,
     RENAME_NOREPLACE,
+    RENAME_WHITEOUT,
     S_IFMT,
 )
 from mini_kernel.uapi.inotify import IN_ACCESS
@@ -124,6 +125,8 @@ def sys_readlink(k: "Kernel", t: "Task", path: int, buf: int, size: int) -> int:
 def sys_getcwd(k: "Kernel", t: "Task", buf: int, size: int) -> int:
     """getcwd(2): the length with the final zero byte."""
     path = path_of(t.fs.cwd, t.fs.root) + b"\0"
+    if not is_below(t.fs.cwd, t.fs.root):
+        path = b"(unreachable)" + path
     if len(path) > size:
         raise SysError(ERANGE)
     uaccess.write(t.mm, buf, path)
@@ -261,8 +264,11 @@ def sys_rmdir(k: "Kernel", t: "Task", address: int) -> int:
 def sys_renameat2(k: "Kernel", t: "Task", old_fd: int, old: int, new_fd: int, new: int, flags: int) -> int:
     """renameat2(2)."""
     flags = u32(flags)
-    if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE) or flags == RENAME_NOREPLACE | RENAME_EXCHANGE:
+    others = RENAME_NOREPLACE | RENAME_WHITEOUT
+    if flags & ~(others | RENAME_EXCHANGE) or (flags & others and flags & RENAME_EXCHANGE):
         raise SysError(EINVAL)
+    if flags & RENAME_WHITEOUT and t.fs.uid:
+        raise SysError(EPERM)
     source, target = read_path(t, old), read_path(t, new)
     namei.rename(t, source, target, base_of(t, old_fd, source), base_of(t, new_fd, target), flags)
     return 0

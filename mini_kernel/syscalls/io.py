@@ -7,7 +7,7 @@ bytes move. A write that waits in the middle keeps its count in `t.restart["done
 from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
-from mini_kernel.fs.file import DirectoryOpen, File, RegularOpen, SeekableFile
+from mini_kernel.fs.file import MAX_OFFSET, DirectoryOpen, File, RegularOpen, SeekableFile
 from mini_kernel.syscalls.args import Iov, gather, read_iov
 from mini_kernel.syscalls.table import s64, syscall
 from mini_kernel.uapi.errno import EBADF, EFAULT, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EPIPE
@@ -51,12 +51,6 @@ def writable(t: "Task", fd: int) -> File:
     if not file.can_write:
         raise SysError(EBADF)
     return file
-
-
-def _check_range(buf: int, count: int) -> None:
-    """Linux access_ok and rw_verify_area. Raises SysError EFAULT, EINVAL."""
-    if buf + count > TASK_SIZE:
-        raise SysError(EINVAL if count >> 63 and buf <= TASK_SIZE else EFAULT)
 
 
 def read_file(t: "Task", file: File, iov: Iov, total: int) -> int:
@@ -114,8 +108,8 @@ def below_size_limit(t: "Task", file: RegularOpen, offset: int, count: int) -> i
 def sys_read(k: "Kernel", t: "Task", fd: int, buf: int, count: int) -> int:
     """read(2)."""
     file = readable(t, fd)
-    if buf + count > TASK_SIZE:
-        _check_range(buf, count)
+    if buf + count > TASK_SIZE:  # Linux access_ok
+        raise SysError(EFAULT)
     if not count:
         return read_file(t, file, [], 0)
     n = file.may_read(min(count, MAX_RW))
@@ -128,8 +122,8 @@ def sys_read(k: "Kernel", t: "Task", fd: int, buf: int, count: int) -> int:
 def sys_write(k: "Kernel", t: "Task", fd: int, buf: int, count: int) -> int:
     """write(2)."""
     file = writable(t, fd)
-    if buf + count > TASK_SIZE:
-        _check_range(buf, count)
+    if buf + count > TASK_SIZE:  # Linux access_ok
+        raise SysError(EFAULT)
     count = min(count, MAX_RW)
     return write_file(t, file, [(buf, count)], count)
 
@@ -153,7 +147,14 @@ def sys_writev(k: "Kernel", t: "Task", fd: int, vec: int, count: int) -> int:
 # -- at a position --------------------------------------------------------------------------------------
 
 
+def _check_end(file: File, offset: int, total: int) -> None:
+    """Linux rw_verify_area: SysError(EINVAL) if positions would overflow."""
+    if offset + total > MAX_OFFSET and isinstance(file, SeekableFile):
+        raise SysError(EINVAL)
+
+
 def _read_at(t: "Task", file: File, iov: Iov, total: int, offset: int) -> int:
+    _check_end(file, offset, total)
     n = file.readable_at(total, offset)
     if not n:
         return 0
@@ -161,6 +162,7 @@ def _read_at(t: "Task", file: File, iov: Iov, total: int, offset: int) -> int:
 
 
 def _write_at(t: "Task", file: File, iov: Iov, total: int, offset: int) -> int:
+    _check_end(file, offset, total)
     if file.sink:
         return total
     if not total and isinstance(file, RegularOpen):
@@ -227,12 +229,15 @@ def sys_preadv2(k: "Kernel", t: "Task", fd: int, vec: int, count: int, low: int,
 
 @syscall(SYS_pwritev2)
 def sys_pwritev2(k: "Kernel", t: "Task", fd: int, vec: int, count: int, low: int, high: int, flags: int) -> int:
-    """pwritev2(2): offset -1 is the file's own position; RWF_APPEND writes at the end and leaves it."""
+    """pwritev2(2): offset -1 is the file's own position, which RWF_APPEND moves to the end first."""
     if flags & ~_RWF_KNOWN:
         raise SysError(EOPNOTSUPP)
     if flags & RWF_APPEND:
         file = writable(t, fd)
         iov, total = read_iov(t, vec, count)
+        if s64(low) == -1:
+            file.pos = file.inode.size()
+            return write_file(t, file, iov, min(total, MAX_RW))
         return _write_at(t, file, iov, min(total, MAX_RW), file.inode.size())
     if s64(low) == -1:
         return sys_writev(k, t, fd, vec, count)

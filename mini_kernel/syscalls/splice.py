@@ -12,7 +12,7 @@ from mini_kernel.mm import uaccess
 from mini_kernel.syscalls.args import file_of, gather, read_iov
 from mini_kernel.syscalls.io import MAX_RW, position, readable, writable, write_file
 from mini_kernel.syscalls.table import syscall, u32
-from mini_kernel.uapi.errno import EAGAIN, EBADF, EINVAL, EISDIR, EPIPE, ESPIPE
+from mini_kernel.uapi.errno import EAGAIN, EBADF, EINVAL, EISDIR, EOVERFLOW, EPIPE, ESPIPE
 from mini_kernel.uapi.fcntl import (
     O_APPEND,
     O_NONBLOCK,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mini_kernel.task import Task
 
 _PIECE: Final = 1 << 20  # bytes moved at a time
+_U64: Final = (1 << 64) - 1
 _KNOWN: Final = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT
 
 
@@ -102,7 +103,11 @@ def sys_copy_file_range(
         raise SysError(EINVAL)
     if target.flags & O_APPEND:
         raise SysError(EBADF)
-    start, to = _read_position(t, in_offset, source), _read_position(t, out_offset, target)
+    pointers = (in_offset, source), (out_offset, target)
+    start, to = (uaccess.read_u64(t.mm, pointer) if pointer else file.pos for pointer, file in pointers)
+    if max(start, to) + count > _U64:
+        raise SysError(EOVERFLOW)
+    start, to = position(start), position(to)
     count = source.readable_at(min(count, MAX_RW), start)
     if source.inode is target.inode and start < to + count and to < start + count:
         raise SysError(EINVAL)

@@ -168,7 +168,7 @@ def _chown(t: "Task", inode: Inode, uid: int, gid: int) -> int:
     uid, gid = s32(uid), s32(gid)
     if t.fs.uid:
         _require_owner(t, inode)
-        if uid not in (-1, inode.uid) or gid not in (-1, t.fs.gid, *t.fs.groups):
+        if uid not in (-1, inode.uid) or gid not in (-1, inode.gid, t.fs.gid, *t.fs.groups):
             raise SysError(EPERM)
     inode.chown(uid if uid == -1 else u32(uid), gid if gid == -1 else u32(gid))
     return 0
@@ -231,9 +231,11 @@ def _read_timespecs(k: "Kernel", t: "Task", address: int) -> Times | None:
 @syscall(SYS_utimensat)
 def sys_utimensat(k: "Kernel", t: "Task", dirfd: int, path: int, times: int, flags: int) -> int:
     """utimensat(2); without a path, futimens(3)."""
+    wanted = _read_timespecs(k, t, times)
+    if wanted == (None, None):
+        return 0  # nothing to do: the rest is not even looked at
     if u32(flags) & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
         raise SysError(EINVAL)
-    wanted = _read_timespecs(k, t, times)
     if not path and s32(dirfd) != AT_FDCWD:
         if flags:
             raise SysError(EINVAL)
