@@ -8,6 +8,7 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mini_kernel import elf
+from mini_kernel.cred import Credentials
 from mini_kernel.errors import SysError
 from mini_kernel.mm import fault, mmap, uaccess
 from mini_kernel.mm.mm import STACK_TOP, Mm
@@ -31,6 +32,9 @@ CLOCK_TICKS: Final = 100
 HWCAP: Final = 0x178B_FBFF  # CPUID 1 EDX of the CPU model
 
 
+NOBODY_ELSE: Final = Credentials()  # user 0
+
+
 class Program(NamedTuple):
     """What to load: the binary that runs in the end (an interpreter, for scripts) and its arguments."""
 
@@ -38,6 +42,8 @@ class Program(NamedTuple):
     path: bytes
     argv: list[bytes]
     envp: list[bytes]
+    cred: Credentials = NOBODY_ELSE  # who it will run as
+    secure: bool = False  # it runs with other rights than its caller's (AT_SECURE)
 
 
 class Loaded(NamedTuple):
@@ -46,6 +52,7 @@ class Loaded(NamedTuple):
     mm: Mm
     entry: int
     stack: int
+    cred: Credentials = NOBODY_ELSE
 
 
 def script_interpreter(head: bytes) -> tuple[bytes, list[bytes]] | None:
@@ -76,7 +83,7 @@ def load(k: "Kernel", program: Program, old: Mm | None) -> Loaded:
     except (SysError, fault.BadAccess):
         destroy(mm)
         raise
-    return Loaded(mm, base + image.entry, stack)
+    return Loaded(mm, base + image.entry, stack, program.cred)
 
 
 def _map_image(mm: Mm, image: elf.ElfImage, file: MappedFile) -> int:
@@ -135,7 +142,7 @@ def _build_stack(k: "Kernel", mm: Mm, image: elf.ElfImage, base: int, program: P
     sp -= len(extra)
     platform, random = sp, sp + 7
     block[:0] = extra
-    vectors = _vectors(image, base, execfn, platform, random)
+    vectors = _vectors(image, base, execfn, platform, random, program)
     mm.auxv = struct.pack(f"<{len(vectors)}Q", *vectors)
     argc = len(program.argv)
     words = [argc, *addresses[:argc], 0, *addresses[argc:], 0, *vectors]
@@ -152,7 +159,7 @@ def _write_stack(mm: Mm, sp: int, block: bytes) -> None:
         raise SysError(ENOMEM if error.errno == EFAULT else error.errno) from None
 
 
-def _vectors(image: elf.ElfImage, base: int, execfn: int, platform: int, random: int) -> list[int]:
+def _vectors(image: elf.ElfImage, base: int, execfn: int, platform: int, random: int, program: Program) -> list[int]:
     """The auxiliary vector (getauxval(3))."""
     pairs = (
         (auxv.AT_HWCAP, HWCAP),
@@ -164,11 +171,11 @@ def _vectors(image: elf.ElfImage, base: int, execfn: int, platform: int, random:
         (auxv.AT_BASE, 0),
         (auxv.AT_FLAGS, 0),
         (auxv.AT_ENTRY, base + image.entry),
-        (auxv.AT_UID, 0),
-        (auxv.AT_EUID, 0),
-        (auxv.AT_GID, 0),
-        (auxv.AT_EGID, 0),
-        (auxv.AT_SECURE, 0),
+        (auxv.AT_UID, program.cred.ruid),
+        (auxv.AT_EUID, program.cred.euid),
+        (auxv.AT_GID, program.cred.rgid),
+        (auxv.AT_EGID, program.cred.egid),
+        (auxv.AT_SECURE, int(program.secure)),
         (auxv.AT_RANDOM, random),
         (auxv.AT_HWCAP2, 0),
         (auxv.AT_EXECFN, execfn),

@@ -15,6 +15,7 @@ from mini_kernel.errors import SysError
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.hosttree import HostTree
 from mini_kernel.fs.inode import RegularFile
+from mini_kernel.fs.proc import facts
 from mini_kernel.fs.shm import SegmentTable
 from mini_kernel.fs.stream import HostStream
 from mini_kernel.fs.vfs import Vfs
@@ -87,6 +88,7 @@ class Kernel:
         self.processes: dict[int, Process] = {}
         self.main: Process | None = None
         self.last_tid = 0
+        self.nodename, self.domainname = facts.NODENAME, "(none)"  # sethostname(2), setdomainname(2)
         self.records: list[FaultRecord] = []  # of killed processes, up to MAX_RECORDS
         self.fatal_faults = 0  # all of them
         self.oom = self.frames.reclaimer = OomKiller(self)
@@ -140,7 +142,9 @@ class Kernel:
                 life.check_executable(task, file)
                 script = loader.script_interpreter(file.cache.read(0, 256))
                 if script is None:
-                    loaded = loader.load(self, loader.Program(file, script_path, argv, envp), task.user_mm)
+                    cred, secure = life.identity_after(task, file)
+                    program = loader.Program(file, script_path, argv, envp, cred, secure)
+                    loaded = loader.load(self, program, task.user_mm)
                     task.name = task.process.name = script_path.rsplit(b"/", 1)[-1].decode("utf-8", "replace")[:15]
                     task.exe_path = file.path
                     return loaded

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mini_kernel import futex, jobs, signal
 from mini_kernel.clock import NS_PER_BLOCK, NS_PER_TICK
+from mini_kernel.cred import Credentials, after_exec
 from mini_kernel.errors import SysError
 from mini_kernel.exec import Loaded, start
 from mini_kernel.fs.file import File
@@ -32,6 +33,7 @@ from mini_kernel.task import (
     send_to_process,
 )
 from mini_kernel.uapi.errno import EACCES, EAGAIN, EEXIST, EINVAL
+from mini_kernel.uapi.fcntl import S_ISGID, S_ISUID, S_IXGRP
 from mini_kernel.uapi.poll import POLLIN
 from mini_kernel.uapi.sched import (
     CLONE_CHILD_CLEARTID,
@@ -51,6 +53,7 @@ from mini_kernel.uapi.sched import (
     CLONE_UNTRACED,
     CLONE_VFORK,
     CLONE_VM,
+    SCHED_RESET_ON_FORK,
 )
 from mini_kernel.uapi.signal import (
     CLD_DUMPED,
@@ -178,6 +181,10 @@ def _new_task(k: "Kernel", parent: Task, flags: int, exit_signal: int, mm: Mm, t
     child = Task(tid, process, mm, files, fs, parent.run_queue)
     k.frames.kmem.owe(kmem.TASK + (0 if flags & CLONE_THREAD else kmem.PROCESS))
     child.blocked = parent.blocked
+    child.timer_slack_ns, child.personality = parent.timer_slack_ns, parent.personality
+    if not parent.policy & SCHED_RESET_ON_FORK:
+        child.policy, child.rt_priority = parent.policy, parent.rt_priority
+    child.cred, child.no_new_privileges = parent.cred, parent.no_new_privileges
     child.nice = parent.nice
     child.name, child.exe_path = parent.name, parent.exe_path
     if not flags & CLONE_VM or flags & CLONE_VFORK:
@@ -245,6 +252,20 @@ def check_executable(task: Task, file: File) -> None:
     require(file.inode, MAY_EXEC, task.fs)
 
 
+def identity_after(task: Task, file: File) -> tuple[Credentials, bool]:
+    """Who the program runs as, and whether it must not trust its caller (execve(2), secure execution).
+
+    Set-user-ID and set-group-ID count unless no_new_privs was set; the latter only with the group's right to execute.
+    """
+    inode, owner, group = file.inode, None, None
+    if not task.no_new_privileges:
+        owner = inode.uid if inode.mode & S_ISUID else None
+        group = inode.gid if inode.mode & S_ISGID and inode.mode & S_IXGRP else None
+    new = after_exec(task.cred, owner, group)
+    gained = new.euid != task.cred.euid or new.egid != task.cred.egid
+    return new, gained or new.ruid != new.euid or new.rgid != new.egid
+
+
 def become(k: "Kernel", task: Task, loaded: Loaded) -> None:
     """The point of no return of execve(2): only this thread, the new address space, fresh signal handling."""
     process = task.process
@@ -263,6 +284,9 @@ def become(k: "Kernel", task: Task, loaded: Loaded) -> None:
         task.files = table
     task.files.close_on_exec()
     process.actions = {s: SigAction(SIG_IGN) for s, a in process.actions.items() if a.handler == SIG_IGN}
+    changed = loaded.cred.euid != task.cred.euid or loaded.cred.egid != task.cred.egid
+    task.set_cred(loaded.cred)
+    task.mm.dumpable = not changed and (task.cred.ruid, task.cred.rgid) == (task.cred.euid, task.cred.egid)
     process.executed = True
     stop_timers(process)
     task.altstack = (0, SS_DISABLE, 0)
@@ -306,7 +330,7 @@ def exit_task(k: "Kernel", task: Task, status: int) -> None:
     if process.tasks:
         signal.pass_on(task, -1)
     else:
-        process.last_uid = task.fs.uid
+        process.last_uid = task.cred.ruid
         _become_zombie(k, process, status if process.exiting is None else process.exiting)
     if k.observer:
         k.observer.exited(task, status)

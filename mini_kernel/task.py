@@ -9,6 +9,7 @@ from collections.abc import Container
 from enum import IntEnum
 from typing import Any, Final, NamedTuple, Protocol
 
+from mini_kernel.cred import Credentials
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.path import FsContext
 from mini_kernel.ledger import Ledger
@@ -181,7 +182,7 @@ class Process:
     @property
     def uid(self) -> int:
         """The user it runs as, or ran as."""
-        return self.tasks[0].fs.uid if self.tasks else self.last_uid
+        return self.tasks[0].cred.ruid if self.tasks else self.last_uid
 
     @property
     def zombie(self) -> bool:
@@ -245,6 +246,12 @@ class Task:
         self.clear_child_tid = 0
         self.nice = 0  # setpriority(2); the scheduler does not look at it
         self.robust_list = 0  # address of the head of the locks it holds (set_robust_list(2))
+        self.cred = Credentials()
+        self.timer_slack_ns = 50_000  # PR_SET_TIMERSLACK; timers are exact here
+        self.personality = 0
+        self.policy = 0  # SCHED_*; like nice, kept only
+        self.rt_priority = 0
+        self.no_new_privileges = False  # PR_SET_NO_NEW_PRIVS
         self.pdeath_signal = 0  # sent when the parent ends (PR_SET_PDEATHSIG)
         process.tasks.append(self)
 
@@ -280,6 +287,15 @@ class Task:
     def alive(self) -> bool:
         """True until it has exited."""
         return self.state is not State.DEAD
+
+    def set_cred(self, new: Credentials) -> None:
+        """Become somebody else. Who gains or loses rights can be dumped no more (Linux commit_creds)."""
+        old, self.cred = self.cred, new
+        self.fs.uid, self.fs.gid, self.fs.groups = new.fsuid, new.fsgid, new.groups
+        same = (old.euid, old.egid, old.fsuid, old.fsgid) == (new.euid, new.egid, new.fsuid, new.fsgid)
+        if not same or new.permitted & ~old.permitted:
+            self.mm.dumpable = False
+            self.pdeath_signal = 0
 
     # -- waiting ------------------------------------------------------------------------------------
 
@@ -321,7 +337,7 @@ class Task:
 
     def send_signal(self, signo: int, code: int = SI_USER) -> None:
         """Post a signal to this very thread."""
-        post(self, SigInfo(signo, code, self.tgid, self.fs.uid), self.pending)
+        post(self, SigInfo(signo, code, self.tgid, self.cred.ruid), self.pending)
 
 
 # -- sending -----------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ MAY_EXEC, MAY_WRITE, MAY_READ = 1, 2, 4  # as in access(2)
 class FsContext:
     """What a process brings to a path: where it begins, whose rights count, the creation mask (Linux fs_struct).
 
-    Shared between tasks by CLONE_FS, otherwise copied by fork. `uid` and `gid` are the effective ones.
+    Shared between tasks by CLONE_FS, otherwise copied by fork. `uid` and `gid` are those for files (setfsuid(2)).
     """
 
     root: Directory
@@ -38,11 +38,10 @@ class FsContext:
     uid: int = 0
     gid: int = 0
     groups: tuple[int, ...] = ()
-    no_new_privileges: bool = False  # PR_SET_NO_NEW_PRIVS; execve(2) gives none in any case
 
     def copy(self) -> "FsContext":
         """One for a forked process."""
-        return FsContext(self.root, self.cwd, self.umask, self.uid, self.gid, self.groups, self.no_new_privileges)
+        return FsContext(self.root, self.cwd, self.umask, self.uid, self.gid, self.groups)
 
 
 class Caller(Protocol):

@@ -186,6 +186,7 @@ def copy_vmas(parent: Mm, child: Mm) -> None:
     child.pt.costs = MemoryCosts()
     child.pt.has_leaves = parent.pt.has_leaves
     child.thp = parent.thp
+    child.dumpable = parent.dumpable
     unlocked = 0
     for vma in parent.vmas:
         if vma.flags & VM_DONTCOPY:

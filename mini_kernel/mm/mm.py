@@ -88,6 +88,7 @@ class Mm:
         self.start_brk = self.brk = 0
         self.limits = Limits()
         self.thp = THP_NEVER
+        self.dumpable = True  # PR_SET_DUMPABLE
         self.barriers = 0  # what membarrier(2) was registered for
         self.lock_future = 0  # VM_LOCKED | VM_LOCKONFAULT of mlockall(MCL_FUTURE)
         self.arguments: tuple[int, int] = (0, 0)  # where the argument strings begin and end on the stack

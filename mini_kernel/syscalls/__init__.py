@@ -1,6 +1,7 @@
 """The system calls, a module per family. Importing the package fills the table."""
 
 from mini_kernel.syscalls import (
+    creds,
     dirs,
     epoll,
     events,
@@ -18,9 +19,11 @@ from mini_kernel.syscalls import (
     pin,
     pipes,
     poll,
+    prctl,
     priority,
     procs,
     remote,
+    scheduling,
     shm,
     signals,
     socket,
@@ -37,6 +40,7 @@ from mini_kernel.syscalls.table import INTERRUPTED, TABLE
 __all__ = [
     "INTERRUPTED",
     "TABLE",
+    "creds",
     "dirs",
     "epoll",
     "events",
@@ -54,9 +58,11 @@ __all__ = [
     "pin",
     "pipes",
     "poll",
+    "prctl",
     "priority",
     "procs",
     "remote",
+    "scheduling",
     "shm",
     "signals",
     "socket",

@@ -1,6 +1,5 @@
-"""Who and what the system is: uname, ids, limits, random bytes, arch_prctl, prctl."""
+"""What the system is, and what one may use of it: uname and its names, the log, limits, random bytes, arch_prctl."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
@@ -8,26 +7,22 @@ from mini_kernel.fs.proc import facts
 from mini_kernel.mm import uaccess
 from mini_kernel.mm.mm import UNLIMITED
 from mini_kernel.syscalls.table import s32, syscall, u32
-from mini_kernel.task import ODF_ACTIVE, ODF_ARMED, Task
+from mini_kernel.task import Task
 from mini_kernel.uapi import structs
+from mini_kernel.uapi.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from mini_kernel.uapi.errno import EFAULT, EINVAL, EPERM, ESRCH
 from mini_kernel.uapi.misc import GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM
 from mini_kernel.uapi.numbers import (
     SYS_arch_prctl,
-    SYS_getegid,
-    SYS_geteuid,
-    SYS_getgid,
-    SYS_getgroups,
     SYS_getrandom,
-    SYS_getresgid,
-    SYS_getresuid,
     SYS_getrlimit,
-    SYS_getuid,
-    SYS_prctl,
+    SYS_personality,
     SYS_prlimit64,
-    SYS_sched_getaffinity,
+    SYS_setdomainname,
+    SYS_sethostname,
     SYS_setrlimit,
     SYS_sysinfo,
+    SYS_syslog,
     SYS_uname,
 )
 from mini_kernel.uapi.prctl import (
@@ -35,27 +30,6 @@ from mini_kernel.uapi.prctl import (
     ARCH_GET_GS,
     ARCH_SET_FS,
     ARCH_SET_GS,
-    PR_CAPBSET_READ,
-    PR_GET_CHILD_SUBREAPER,
-    PR_GET_DUMPABLE,
-    PR_GET_KEEPCAPS,
-    PR_GET_NAME,
-    PR_GET_NO_NEW_PRIVS,
-    PR_GET_PDEATHSIG,
-    PR_GET_SECCOMP,
-    PR_GET_SECUREBITS,
-    PR_GET_THP_DISABLE,
-    PR_GET_TID_ADDRESS,
-    PR_GET_TIMERSLACK,
-    PR_GET_TSC,
-    PR_SET_CHILD_SUBREAPER,
-    PR_SET_DUMPABLE,
-    PR_SET_NAME,
-    PR_SET_NO_NEW_PRIVS,
-    PR_SET_ODF,
-    PR_SET_PDEATHSIG,
-    PR_SET_TIMERSLACK,
-    PR_TSC_ENABLE,
 )
 from mini_kernel.uapi.resource import (
     RLIM_INFINITY,
@@ -66,13 +40,20 @@ from mini_kernel.uapi.resource import (
     RLIMIT_NOFILE,
     RLIMIT_STACK,
 )
+from mini_kernel.wait import Block
 from mini_kernel.x86 import PAGE_SHIFT, TASK_SIZE
 
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
 
-_LAST_CAPABILITY: Final = 40  # CAP_CHECKPOINT_RESTORE
-_TIMER_SLACK_NS: Final = 50_000
+_MAX_NAME: Final = 64  # of a host or domain
+UNAME26: Final = 0x20000  # a personality for programs that cannot believe in Linux 3
+_OLD_RELEASE: Final = f"2.6.{int(facts.RELEASE.split('.')[1]) + 60}"
+MAX_FILES: Final = 1 << 20  # /proc/sys/fs/nr_open
+_LOG_READ, _LOG_LEVEL, _LOG_SIZE_BUFFER = 2, 8, 10  # SYSLOG_ACTION_*
+_LOG_READS: Final = (2, 3, 4)
+_LOG_ACTIONS: Final = range(11)
+_LOG_SIZE: Final = 1 << 18
 _MM_LIMITS: Final = {
     RLIMIT_AS: "address_space",
     RLIMIT_DATA: "data",
@@ -84,62 +65,10 @@ _MM_LIMITS: Final = {
 @syscall(SYS_uname)
 def sys_uname(k: "Kernel", t: Task, address: int) -> int:
     """uname(2)."""
-    names = facts.SYSNAME, facts.NODENAME, facts.RELEASE, facts.VERSION, "x86_64", "(none)"
+    release = _OLD_RELEASE if t.personality & UNAME26 else facts.RELEASE
+    names = facts.SYSNAME, k.nodename, release, facts.VERSION, "x86_64", k.domainname
     uaccess.write(t.mm, address, structs.pack_utsname(*names))
     return 0
-
-
-@syscall(SYS_getuid)
-def sys_getuid(k: "Kernel", t: Task) -> int:
-    """getuid(2)."""
-    return t.fs.uid
-
-
-@syscall(SYS_geteuid)
-def sys_geteuid(k: "Kernel", t: Task) -> int:
-    """geteuid(2)."""
-    return t.fs.uid
-
-
-@syscall(SYS_getgid)
-def sys_getgid(k: "Kernel", t: Task) -> int:
-    """getgid(2)."""
-    return t.fs.gid
-
-
-@syscall(SYS_getegid)
-def sys_getegid(k: "Kernel", t: Task) -> int:
-    """getegid(2)."""
-    return t.fs.gid
-
-
-@syscall(SYS_getgroups)
-def sys_getgroups(k: "Kernel", t: Task, size: int, address: int) -> int:
-    """getgroups(2)."""
-    groups = t.fs.groups
-    if s32(size) < 0 or (size and size < len(groups)):
-        raise SysError(EINVAL)
-    if size:
-        uaccess.write(t.mm, address, b"".join(g.to_bytes(4, "little") for g in groups))
-    return len(groups)
-
-
-def _three(t: Task, addresses: tuple[int, int, int], value: int) -> int:
-    for address in addresses:
-        uaccess.write_u32(t.mm, address, value)
-    return 0
-
-
-@syscall(SYS_getresuid)
-def sys_getresuid(k: "Kernel", t: Task, real: int, effective: int, saved: int) -> int:
-    """getresuid(2)."""
-    return _three(t, (real, effective, saved), t.fs.uid)
-
-
-@syscall(SYS_getresgid)
-def sys_getresgid(k: "Kernel", t: Task, real: int, effective: int, saved: int) -> int:
-    """getresgid(2)."""
-    return _three(t, (real, effective, saved), t.fs.gid)
 
 
 @syscall(SYS_getrandom)
@@ -176,111 +105,7 @@ def sys_arch_prctl(k: "Kernel", t: Task, code: int, address: int) -> int:
     return 0
 
 
-# -- prctl -------------------------------------------------------------------------------------------
-
-
-def _require(condition: bool) -> None:
-    if not condition:
-        raise SysError(EINVAL)
-
-
-def _arm_odf(t: Task, arguments: tuple[int, ...]) -> int:
-    """The next fork of this process is on-demand (F1). Raises SysError(EINVAL) once its forks are (F2)."""
-    _require(not any(arguments) and t.process.odf != ODF_ACTIVE)
-    t.process.odf = ODF_ARMED
-    return 0
-
-
-def _set_name(t: Task, arguments: tuple[int, ...]) -> int:
-    t.name = uaccess.read_cstr(t.mm, arguments[0], 4096)[:15].decode("utf-8", "replace")
-    return 0
-
-
-def _get_name(t: Task, arguments: tuple[int, ...]) -> int:
-    uaccess.write(t.mm, arguments[0], t.name.encode()[:15].ljust(16, b"\0"))
-    return 0
-
-
-def _set_no_new_privileges(t: Task, arguments: tuple[int, ...]) -> int:
-    _require(arguments == (1, 0, 0, 0))
-    t.fs.no_new_privileges = True
-    return 0
-
-
-def _get_no_new_privileges(t: Task, arguments: tuple[int, ...]) -> int:
-    _require(not any(arguments))
-    return int(t.fs.no_new_privileges)
-
-
-def _has_capability(t: Task, arguments: tuple[int, ...]) -> int:
-    """PR_CAPBSET_READ: nothing is ever dropped from the bounding set."""
-    _require(arguments[0] <= _LAST_CAPABILITY)
-    return 1
-
-
-def _store_int(value: int) -> Callable[[Task, tuple[int, ...]], int]:
-    def store(t: Task, arguments: tuple[int, ...]) -> int:
-        uaccess.write_u32(t.mm, arguments[0], value)
-        return 0
-
-    return store
-
-
-def _get_tid_address(t: Task, arguments: tuple[int, ...]) -> int:
-    uaccess.write_u64(t.mm, arguments[0], t.clear_child_tid)
-    return 0
-
-
-def _constant(value: int) -> Callable[[Task, tuple[int, ...]], int]:
-    """An option that reads what never changes."""
-    return lambda t, arguments: value
-
-
-def _only(*values: int) -> Callable[[Task, tuple[int, ...]], int]:
-    """An option that may be set to what it is, and to nothing else."""
-
-    def accept(t: Task, arguments: tuple[int, ...]) -> int:
-        _require(arguments[0] in values)
-        return 0
-
-    return accept
-
-
-_OPTIONS: Final[dict[int, Callable[[Task, tuple[int, ...]], int]]] = {
-    PR_SET_NAME: _set_name,
-    PR_GET_NAME: _get_name,
-    PR_SET_ODF: _arm_odf,
-    PR_SET_NO_NEW_PRIVS: _set_no_new_privileges,
-    PR_GET_NO_NEW_PRIVS: _get_no_new_privileges,
-    PR_CAPBSET_READ: _has_capability,
-    PR_GET_TID_ADDRESS: _get_tid_address,
-    PR_GET_TSC: _store_int(PR_TSC_ENABLE),
-    PR_SET_PDEATHSIG: _only(0),
-    PR_GET_PDEATHSIG: _store_int(0),
-    PR_SET_CHILD_SUBREAPER: _only(0),
-    PR_GET_CHILD_SUBREAPER: _store_int(0),
-    PR_SET_DUMPABLE: _only(1),
-    PR_GET_DUMPABLE: _constant(1),
-    PR_SET_TIMERSLACK: _only(0, _TIMER_SLACK_NS),
-    PR_GET_TIMERSLACK: _constant(_TIMER_SLACK_NS),
-    PR_GET_KEEPCAPS: _constant(0),
-    PR_GET_SECCOMP: _constant(0),
-    PR_GET_SECUREBITS: _constant(0),
-    PR_GET_THP_DISABLE: _constant(0),
-}
-
-
-@syscall(SYS_prctl)
-def sys_prctl(k: "Kernel", t: Task, option: int, first: int, second: int, third: int, fourth: int) -> int:
-    """prctl(2): the thread's name, on-demand fork, no_new_privs.
-
-    Other options read what is so, and may be set to that only; what they would change does not exist here. Raises
-    SysError(EINVAL) for the rest.
-    """
-    act = _OPTIONS.get(u32(option))
-    if act is None:
-        raise SysError(EINVAL)
-    return act(t, (first, second, third, fourth))
+# -- the machine ------------------------------------------------------------------------------------
 
 
 @syscall(SYS_sysinfo)
@@ -292,15 +117,52 @@ def sys_sysinfo(k: "Kernel", t: Task, address: int) -> int:
     return 0
 
 
-@syscall(SYS_sched_getaffinity)
-def sys_sched_getaffinity(k: "Kernel", t: Task, pid: int, size: int, address: int) -> int:
-    """sched_getaffinity(2): one CPU."""
-    if s32(pid) and s32(pid) not in k.tasks:
-        raise SysError(ESRCH)
-    if size < 8 or size & 7:
+def _read_name(t: Task, address: int, length: int) -> str:
+    if not t.cred.can(CAP_SYS_ADMIN):
+        raise SysError(EPERM)
+    if not 0 <= s32(length) <= _MAX_NAME:
         raise SysError(EINVAL)
-    uaccess.write_u64(t.mm, address, 1)
-    return 8
+    return uaccess.read(t.mm, address, s32(length)).decode("latin-1").split("\0")[0]
+
+
+@syscall(SYS_sethostname)
+def sys_sethostname(k: "Kernel", t: Task, address: int, length: int) -> int:
+    """sethostname(2)."""
+    k.nodename = _read_name(t, address, length)
+    return 0
+
+
+@syscall(SYS_setdomainname)
+def sys_setdomainname(k: "Kernel", t: Task, address: int, length: int) -> int:
+    """setdomainname(2)."""
+    k.domainname = _read_name(t, address, length)
+    return 0
+
+
+@syscall(SYS_personality)
+def sys_personality(k: "Kernel", t: Task, persona: int) -> int:
+    """personality(2): the one before. Addresses are never random here, so ADDR_NO_RANDOMIZE changes nothing."""
+    before = t.personality
+    if u32(persona) != 0xFFFF_FFFF:
+        t.personality = u32(persona)
+    return before
+
+
+@syscall(SYS_syslog)
+def sys_syslog(k: "Kernel", t: Task, action: int, address: int, length: int) -> int:
+    """syslog(2): the kernel's log, which is empty."""
+    kind = s32(action)
+    if kind in _LOG_READS:
+        if not address or s32(length) < 0:
+            raise SysError(EINVAL)
+        if kind == _LOG_READ and s32(length):
+            raise Block()  # for a message that does not come
+        return 0
+    if kind == _LOG_LEVEL and not 1 <= s32(length) <= 8:
+        raise SysError(EINVAL)
+    if kind not in _LOG_ACTIONS:
+        raise SysError(EINVAL)
+    return _LOG_SIZE if kind == _LOG_SIZE_BUFFER else 0
 
 
 # -- limits ------------------------------------------------------------------------------------------
@@ -313,31 +175,43 @@ def _limit(t: Task, resource: int) -> tuple[int, int]:
     return t.process.rlimits.get(resource, (RLIM_INFINITY, RLIM_INFINITY))
 
 
-def _set_limit(t: Task, resource: int, soft: int, hard: int) -> None:
+def _set_limit(t: Task, target: Task, resource: int, soft: int, hard: int) -> None:
+    """Raises SysError EINVAL, EPERM: only a privileged caller raises a hard limit."""
     if soft > hard:
         raise SysError(EINVAL)
+    if resource == RLIMIT_NOFILE and hard > MAX_FILES:
+        raise SysError(EPERM)
+    if hard > _limit(target, resource)[1] and not t.cred.can(CAP_SYS_RESOURCE):
+        raise SysError(EPERM)
     if resource == RLIMIT_NOFILE:
-        if hard > 1 << 20:
-            raise SysError(EPERM)
-        t.files.limit = soft
-    t.process.rlimits[resource] = (soft, hard)
+        target.files.limit = soft
+    target.process.rlimits[resource] = (soft, hard)
     if resource in _MM_LIMITS:
-        setattr(t.mm.limits, _MM_LIMITS[resource], min(soft, UNLIMITED))
+        setattr(target.mm.limits, _MM_LIMITS[resource], min(soft, UNLIMITED))
+
+
+def _may_limit(t: Task, target: Task) -> bool:
+    """True if the caller is the target's user in every respect, or may do anything (Linux check_prlimit_permission)."""
+    mine, its = t.cred, target.cred
+    same = {mine.ruid} == set(its.uids) and {mine.rgid} == set(its.gids)
+    return target.process is t.process or same or mine.can(CAP_SYS_RESOURCE)
 
 
 @syscall(SYS_prlimit64)
 def sys_prlimit64(k: "Kernel", t: Task, pid: int, resource: int, new: int, old: int) -> int:
     """prlimit(2)."""
     number, ident = u32(resource), s32(pid)
+    request = structs.unpack_rlimit(uaccess.read(t.mm, new, 16)) if new else None
     target = k.tasks.get(ident) if ident else t
     if target is None:
         raise SysError(ESRCH)
+    if not _may_limit(t, target):
+        raise SysError(EPERM)
     if number >= RLIM_NLIMITS:
         raise SysError(EINVAL)
     before = _limit(target, number)
-    request = structs.unpack_rlimit(uaccess.read(t.mm, new, 16)) if new else None
     if request is not None:
-        _set_limit(target, number, *request)
+        _set_limit(t, target, number, *request)
     if old:
         uaccess.write(t.mm, old, structs.pack_rlimit(*before))
     return 0

@@ -6,7 +6,7 @@ from mini_kernel.errors import SysError
 from mini_kernel.fs.event import AnonymousInode
 from mini_kernel.pidfd import PidFile
 from mini_kernel.syscalls.args import file_of
-from mini_kernel.syscalls.signals import check_number, read_info, send, send_thread
+from mini_kernel.syscalls.signals import check_number, read_info, require_kill, send, send_thread
 from mini_kernel.syscalls.table import s32, syscall, u32
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.uapi.errno import EBADF, EINVAL, ENOENT, EPERM, ESRCH
@@ -63,10 +63,10 @@ def sys_pidfd_send_signal(k: "Kernel", t: Task, fd: int, signo: int, address: in
         if (info.code >= 0 or info.code == SI_TKILL) and process is not t.process:
             raise SysError(EPERM)
     else:
-        info = SigInfo(number, SI_TKILL if to_thread else SI_USER, t.tgid, t.fs.uid)
+        info = SigInfo(number, SI_TKILL if to_thread else SI_USER, t.tgid, t.cred.ruid)
     if process.reaped:
         raise SysError(ESRCH)
-    check_number(signo)
+    require_kill(t, process, check_number(signo))
     if flags == _GROUP:
         for member in [p for p in k.processes.values() if p.pgid == process.tgid]:
             send(k, member, info)

@@ -17,6 +17,7 @@ from mini_kernel.task import (
     post,
     send_to_process,
 )
+from mini_kernel.uapi.capability import CAP_KILL
 from mini_kernel.uapi.errno import E2BIG, EAGAIN, EINTR, EINVAL, EPERM, ESRCH
 from mini_kernel.uapi.numbers import (
     SYS_kill,
@@ -57,6 +58,7 @@ from mini_kernel.uapi.signal import (
     SIG_UNBLOCK,
     SIGBUS,
     SIGCHLD,
+    SIGCONT,
     SIGFPE,
     SIGILL,
     SIGKILL,
@@ -219,6 +221,17 @@ def _queueable(k: "Kernel", process: Process, info: SigInfo, pending: list[SigIn
     return None if any(p.signo == info.signo for p in pending) else SigInfo(info.signo)
 
 
+def require_kill(t: Task, target: Process, signo: int) -> None:
+    """SysError(EPERM) unless the caller may send this signal there; SIGCONT may go anywhere in a session (kill(2))."""
+    mine, its = t.cred, next((task.cred for task in target.tasks), None)
+    if target is t.process or mine.can(CAP_KILL):
+        return
+    its_uids = (its.ruid, its.suid) if its else (target.last_uid,)
+    if mine.euid in its_uids or mine.ruid in its_uids or (signo == SIGCONT and target.sid == t.sid):
+        return
+    raise SysError(EPERM)
+
+
 def send(k: "Kernel", process: Process, info: SigInfo) -> None:
     """Post a signal to a process."""
     queued = _queueable(k, process, info, process.pending) if info.signo else None
@@ -237,7 +250,7 @@ def send_thread(k: "Kernel", target: Task, info: SigInfo) -> None:
 def sys_kill(k: "Kernel", t: Task, pid: int, signo: int) -> int:
     """kill(2): a process, a group, or (-1) all but the caller and process 1."""
     target, number = s32(pid), s32(signo)
-    info = SigInfo(number, SI_USER, t.tgid, t.fs.uid)
+    info = SigInfo(number, SI_USER, t.tgid, t.cred.ruid)
     if target > 0:
         found = [_process(k, target)]
     elif target == -1:
@@ -249,8 +262,21 @@ def sys_kill(k: "Kernel", t: Task, pid: int, signo: int) -> int:
     if not found:
         raise SysError(ESRCH)
     check_number(signo)
+    return _send_all(k, t, found, info)
+
+
+def _send_all(k: "Kernel", t: Task, found: list[Process], info: SigInfo) -> int:
+    """Send to those that the caller may signal; it has succeeded if there was one."""
+    denied = 0
     for process in found:
-        send(k, process, info)
+        try:
+            require_kill(t, process, info.signo)
+        except SysError:
+            denied += 1
+        else:
+            send(k, process, info)
+    if denied == len(found):
+        raise SysError(EPERM)
     return 0
 
 
@@ -268,7 +294,8 @@ def _thread(k: "Kernel", tid: int, tgid: int | None = None) -> Task:
 def sys_tgkill(k: "Kernel", t: Task, tgid: int, tid: int, signo: int) -> int:
     """tgkill(2)."""
     target = _thread(k, s32(tid), s32(tgid))
-    send_thread(k, target, SigInfo(check_number(signo), SI_TKILL, t.tgid, t.fs.uid))
+    require_kill(t, target.process, check_number(signo))
+    send_thread(k, target, SigInfo(check_number(signo), SI_TKILL, t.tgid, t.cred.ruid))
     return 0
 
 
@@ -276,7 +303,8 @@ def sys_tgkill(k: "Kernel", t: Task, tgid: int, tid: int, signo: int) -> int:
 def sys_tkill(k: "Kernel", t: Task, tid: int, signo: int) -> int:
     """tkill(2)."""
     target = _thread(k, s32(tid))
-    send_thread(k, target, SigInfo(check_number(signo), SI_TKILL, t.tgid, t.fs.uid))
+    require_kill(t, target.process, check_number(signo))
+    send_thread(k, target, SigInfo(check_number(signo), SI_TKILL, t.tgid, t.cred.ruid))
     return 0
 
 
@@ -314,7 +342,7 @@ def sys_rt_sigqueueinfo(k: "Kernel", t: Task, pid: int, signo: int, address: int
     info = read_info(t, signo, address)
     _check_forgery(t, info, s32(pid))
     process = _process(k, s32(pid))
-    check_number(signo)
+    require_kill(t, process, check_number(signo))
     send(k, process, info)
     return 0
 
@@ -327,7 +355,7 @@ def sys_rt_tgsigqueueinfo(k: "Kernel", t: Task, tgid: int, tid: int, signo: int,
         raise SysError(EINVAL)
     _check_forgery(t, info, s32(tgid))
     target = _thread(k, s32(tid), s32(tgid))
-    check_number(signo)
+    require_kill(t, target.process, check_number(signo))
     send_thread(k, target, info)
     return 0
 

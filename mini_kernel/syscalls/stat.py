@@ -1,5 +1,6 @@
 """Attributes of files: stat(2), access(2), chmod(2), chown(2), utimensat(2)."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
@@ -102,11 +103,17 @@ def sys_statx(k: "Kernel", t: "Task", dirfd: int, path: int, flags: int, mask: i
 
 @syscall(SYS_faccessat2)
 def sys_faccessat2(k: "Kernel", t: "Task", dirfd: int, path: int, mode: int, flags: int) -> int:
-    """faccessat2(2); real and effective ids are the same here."""
+    """faccessat2(2): by the real ids, along the whole path, unless AT_EACCESS."""
     if u32(mode) & ~7 or u32(flags) & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
         raise SysError(EINVAL)
-    if not permits(inode_at(t, dirfd, path, not flags & _NOFOLLOW, flags), u32(mode), t.fs):
-        raise SysError(EACCES)
+    own = t.fs
+    if not flags & AT_EACCESS and (own.uid, own.gid) != (t.cred.ruid, t.cred.rgid):
+        t.fs = replace(own, uid=t.cred.ruid, gid=t.cred.rgid)
+    try:
+        if not permits(inode_at(t, dirfd, path, not flags & _NOFOLLOW, flags), u32(mode), t.fs):
+            raise SysError(EACCES)
+    finally:
+        t.fs = own
     return 0
 
 

@@ -8,6 +8,7 @@ from fs_helpers import BUFFER, System
 from proc_helpers import THREAD, fork, names, read, read_on, running_system, write
 
 from mini_kernel import process as life
+from mini_kernel.cred import set_resgid, set_resuid
 from mini_kernel.fs.inode import Directory
 from mini_kernel.fs.proc.pid import PidDirectory
 from mini_kernel.mm import uaccess
@@ -177,7 +178,8 @@ def test_nothing_can_be_made_removed_or_changed(system: System, path: str) -> No
 def test_other_users_see_no_frame_numbers_and_no_environment(system: System) -> None:
     """Files of mode 0400 belong to whom the process runs as."""
     child = fork(system)
-    child.fs.uid = child.fs.gid = 1000
+    child.set_cred(set_resuid(set_resgid(child.cred, 1000, 1000, 1000), 1000, 1000, 1000))
+    child.mm.dumpable = True  # as after execve(2)
     assert system.call(child, "open", b"/proc/1/environ", O_RDONLY) == -13
     assert system.call(child, "open", b"/proc/1/pagemap", O_RDONLY) == -13
     fd = system.call(child, "open", b"/proc/self/pagemap", O_RDONLY)

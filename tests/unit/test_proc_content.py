@@ -4,9 +4,10 @@ import pytest
 from fs_helpers import System
 from proc_helpers import THREAD, fork, read, running_system, write
 
+from mini_kernel.cred import set_groups, set_uid
 from mini_kernel.exec import HWCAP
 from mini_kernel.fs.proc import facts
-from mini_kernel.syscalls import identity
+from mini_kernel.syscalls import prctl
 from mini_kernel.task import SigAction, SigInfo, State, send_to_process
 
 
@@ -109,10 +110,10 @@ def action(handler: int) -> SigAction:
 def test_rights_are_shown(system: System) -> None:
     """Root has all capabilities, others none; no_new_privs stays once set."""
     assert b"CapEff:\t000001ffffffffff\n" in read(system, "/proc/self/status")
-    assert identity.sys_prctl(system.kernel, system.task, 38, 1, 0, 0, 0) == 0
+    assert prctl.sys_prctl(system.kernel, system.task, 38, 1, 0, 0, 0) == 0
     assert b"NoNewPrivs:\t1\n" in read(system, "/proc/self/status")
-    system.task.fs.uid = 1000
-    system.task.fs.groups = (5, 7)
+    system.task.set_cred(set_uid(set_groups(system.task.cred, (7, 5)), 1000))
+    system.task.mm.dumpable = True  # as after execve(2): /proc shows it to the user again
     status = read(system, "/proc/self/status")
     assert b"CapEff:\t0000000000000000\n" in status
     assert b"Uid:\t1000\t1000\t1000\t1000\n" in status

@@ -120,6 +120,20 @@ rt_sigtimedwait     sigset osiginfo timespec len
 rt_sigqueueinfo     int sig siginfo
 rt_sigsuspend       sigset len
 rt_tgsigqueueinfo   int int sig siginfo
+setfsuid            id
+setfsgid            id
+capget              ptr ptr
+capset              ptr ptr
+personality         hex
+sethostname         ptr len
+setdomainname       ptr len
+syslog              int ptr int
+sched_setparam      int ptr
+sched_get_priority_max policy
+sched_get_priority_min policy
+sched_rr_get_interval int otimespec
+sched_setattr       int ptr uint
+sched_getattr       int ptr uint uint
 pidfd_open          int hex
 pidfd_send_signal   fd sig siginfo uint
 pidfd_getfd         fd int uint

@@ -188,4 +188,4 @@ class SubjectText(SubjectFile):
 def owner(subject: Subject) -> tuple[int, int]:
     """(uid, gid) of what is about this process."""
     task = subject.task
-    return (task.fs.uid, task.fs.gid) if task else (0, 0)
+    return (task.cred.euid, task.cred.egid) if task and (task.user_mm is None or task.user_mm.dumpable) else (0, 0)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from mini_kernel.clock import NS_PER_BLOCK
+from mini_kernel.cred import Credentials
 from mini_kernel.fs.file import File
 from mini_kernel.fs.proc.usage import hugetlb_pages, owned_pages
 from mini_kernel.fs.proc.views import ProcessView, Signal, Subject, TaskView
@@ -22,7 +23,6 @@ from mini_kernel.x86 import PAGE_SHIFT
 CLOCK_TICKS: Final = 100  # USER_HZ: stat counts time in these per second
 _STATES: Final = ("R (running)", "S (sleeping)", "T (stopped)", "X (dead)")  # by task.State
 _ZOMBIE: Final = "Z (zombie)"
-_ALL_CAPABILITIES: Final = (1 << 41) - 1  # what user 0 has (capabilities(7), CAP_LAST_CAP 40)
 _NS_PER_TICK: Final = 1_000_000_000 // CLOCK_TICKS
 
 
@@ -133,15 +133,11 @@ def _identity_lines(subject: Subject) -> Iterable[str]:
     yield f"Pid:\t{subject.number}"
     yield f"PPid:\t{subject.parent_id}"
     yield "TracerPid:\t0"
-    uid, gid = (task.fs.uid, task.fs.gid) if task else (0, 0)
-    yield "Uid:" + f"\t{uid}" * 4
-    yield "Gid:" + f"\t{gid}" * 4
+    cred = task.cred if task else Credentials()
+    yield "".join(["Uid:", *(f"\t{uid}" for uid in (*cred.uids, cred.fsuid))])
+    yield "".join(["Gid:", *(f"\t{gid}" for gid in (*cred.gids, cred.fsgid))])
     yield f"FDSize:\t{_table_size(task)}"
-    yield (
-        "Groups:\t"
-        + "".join(f"{group} " for group in (task.fs.groups if task else ()))
-        + ("" if task and task.fs.groups else " ")
-    )
+    yield ("Groups:\t" + "".join(f"{group} " for group in cred.groups) + ("" if cred.groups else " "))
     for space, number in (
         ("NStgid", process.tgid), ("NSpid", subject.number), ("NSpgid", process.pgid), ("NSsid", process.sid),
     ):  # fmt: skip
@@ -188,12 +184,13 @@ def _signal_lines(subject: Subject) -> Iterable[str]:
 
 
 def _rights_lines(task: TaskView | None) -> Iterable[str]:
-    held = _ALL_CAPABILITIES if task is None or task.fs.uid == 0 else 0
+    c = task.cred if task else Credentials()
     for name, mask in (
-        ("CapInh", 0), ("CapPrm", held), ("CapEff", held), ("CapBnd", _ALL_CAPABILITIES), ("CapAmb", 0),
+        ("CapInh", c.inheritable), ("CapPrm", c.permitted), ("CapEff", c.effective), ("CapBnd", c.bounding),
+        ("CapAmb", c.ambient),
     ):  # fmt: skip
         yield f"{name}:\t{mask:016x}"
-    yield f"NoNewPrivs:\t{int(task.fs.no_new_privileges) if task else 0}"
+    yield f"NoNewPrivs:\t{int(task.no_new_privileges) if task else 0}"
     yield "Seccomp:\t0"
     yield "Seccomp_filters:\t0"
 

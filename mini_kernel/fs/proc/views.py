@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from mini_kernel.clock import Clock
+from mini_kernel.cred import Credentials
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.path import FsContext
 from mini_kernel.ledger import Ledger
@@ -36,6 +37,8 @@ class TaskView(Protocol):
     name: str
     exe_path: bytes
     blocked: int  # signal mask
+    cred: Credentials
+    no_new_privileges: bool
     files: FdTable
     fs: FsContext
     user_mm: Mm | None

@@ -1,6 +1,10 @@
 /* Which signals does sigtimedwait(2) take, of which queue first, and when does it fail? */
 #include "say.h"
 
+/* The call itself: musl's function tries again after EINTR. */
+#define sigtimedwait(set, info, timeout) syscall(SYS_rt_sigtimedwait, set, info, timeout, 8)
+#define sigwaitinfo(set, info) sigtimedwait(set, info, 0)
+
 static void handler(int signo, siginfo_t *info, void *context)
 {
     (void)info, (void)context;

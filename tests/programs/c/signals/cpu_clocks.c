@@ -88,7 +88,7 @@ int main(void)
     getrusage(RUSAGE_SELF, &self);
     getrusage(RUSAGE_THREAD, &of_thread);
     say("process %d thread %d faults %d resident %d\n", self.ru_utime.tv_usec + self.ru_stime.tv_usec > 0,
-        of_thread.ru_utime.tv_usec + of_thread.ru_stime.tv_usec > 0, self.ru_minflt > 0, self.ru_maxrss > 100);
+        of_thread.ru_utime.tv_usec + of_thread.ru_stime.tv_usec > 0, self.ru_minflt > 0, self.ru_maxrss > 0);
     pid_t child = fork();
     if (child == 0) {
         char *volatile big = malloc(30 << 20);

@@ -1,0 +1,35 @@
+"""Capabilities and securebits: capget(2), prctl(2).
+
+Source: linux/capability.h, linux/securebits.h.
+"""
+
+from typing import Final
+
+CAP_CHOWN: Final = 0
+CAP_DAC_OVERRIDE: Final = 1
+CAP_DAC_READ_SEARCH: Final = 2
+CAP_FOWNER: Final = 3
+CAP_FSETID: Final = 4
+CAP_KILL: Final = 5
+CAP_SETGID: Final = 6
+CAP_SETUID: Final = 7
+CAP_SETPCAP: Final = 8
+CAP_LINUX_IMMUTABLE: Final = 9
+CAP_SYS_ADMIN: Final = 21
+CAP_SYS_NICE: Final = 23
+CAP_SYS_RESOURCE: Final = 24
+CAP_SYS_TIME: Final = 25
+CAP_MKNOD: Final = 27
+CAP_MAC_OVERRIDE: Final = 32
+CAP_SYSLOG: Final = 34
+CAP_LAST_CAP: Final = 40  # CAP_CHECKPOINT_RESTORE
+LINUX_CAPABILITY_VERSION_1: Final = 0x19980330
+LINUX_CAPABILITY_VERSION_2: Final = 0x20071026
+LINUX_CAPABILITY_VERSION_3: Final = 0x20080522
+SECBIT_NOROOT: Final = 1 << 0
+SECBIT_NO_SETUID_FIXUP: Final = 1 << 2
+SECBIT_KEEP_CAPS: Final = 1 << 4
+SECBIT_KEEP_CAPS_LOCKED: Final = 1 << 5
+SECBIT_NO_CAP_AMBIENT_RAISE: Final = 1 << 6
+SECURE_ALL_BITS: Final = 0x55
+SECURE_ALL_LOCKS: Final = 0xAA
