@@ -1,20 +1,25 @@
-"""Another process's memory: process_vm_readv and process_vm_writev."""
+"""Another process's memory: process_vm_readv, process_vm_writev and process_madvise."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm import uaccess
+from mini_kernel.mm import advise, uaccess
 from mini_kernel.mm.mm import Mm
-from mini_kernel.syscalls.args import Iov, read_iov
-from mini_kernel.syscalls.table import s32, syscall
+from mini_kernel.pidfd import PidFile
+from mini_kernel.syscalls.args import Iov, file_of, read_iov
+from mini_kernel.syscalls.table import s32, syscall, u32
 from mini_kernel.task import Task
-from mini_kernel.uapi.errno import EFAULT, EINVAL, ESRCH
-from mini_kernel.uapi.numbers import SYS_process_vm_readv, SYS_process_vm_writev
+from mini_kernel.uapi.errno import EBADF, EFAULT, EINVAL, ESRCH
+from mini_kernel.uapi.mman import MADV_COLD, MADV_COLLAPSE, MADV_PAGEOUT, MADV_WILLNEED
+from mini_kernel.uapi.numbers import SYS_process_madvise, SYS_process_vm_readv, SYS_process_vm_writev
 from mini_kernel.x86 import PAGE_SIZE, TASK_SIZE
 
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
+
+#: Advice that changes nothing of what another process sees (Linux process_madvise_remote_valid).
+_HARMLESS: Final = (MADV_COLD, MADV_COLLAPSE, MADV_PAGEOUT, MADV_WILLNEED)
 
 
 def _pieces(local: Iov, remote: Iov) -> Iterator[tuple[int, int, int]]:
@@ -86,3 +91,29 @@ def sys_process_vm_writev(
     if flags:
         raise SysError(EINVAL)
     return _transfer(k, t, pid, (local, local_count), (remote, remote_count), True)
+
+
+@syscall(SYS_process_madvise)
+def sys_process_madvise(k: "Kernel", t: Task, pidfd: int, vector: int, count: int, advice: int, flags: int) -> int:
+    """process_madvise(2): the bytes advised before the first range that fails."""
+    if u32(flags):
+        raise SysError(EINVAL)
+    ranges, _length = read_iov(t, vector, count)
+    file = file_of(t, pidfd)
+    if not isinstance(file, PidFile):
+        raise SysError(EBADF)
+    mm = next((task.user_mm for task in file.process.tasks if task.user_mm is not None), None)
+    if mm is None:
+        raise SysError(ESRCH)
+    if mm is not t.mm and s32(advice) not in _HARMLESS:
+        raise SysError(EINVAL)
+    done = 0
+    for start, length in ranges:
+        try:
+            advise.madvise(mm, start, length, s32(advice))
+        except SysError:
+            if not done:
+                raise
+            break
+        done += length
+    return done

@@ -43,6 +43,19 @@ mremap              ptr len len mremapflags newaddr             = hex
 msync               ptr len msyncflags
 mincore             ptr len mincore
 madvise             ptr len advice
+process_madvise     fd iov len advice hex
+mseal               ptr len hex
+pkey_mprotect       ptr len prot int
+pkey_alloc          hex hex
+pkey_free           int
+unshare             hex
+kcmp                int int int hex hex
+process_vm_readv    int oiov len iov len hex
+process_vm_writev   int iov len iov len hex
+futex_wait          ptr hex hex hex timespec int
+futex_wake          ptr hex int hex
+futex_waitv         ptr uint hex timespec int
+futex_requeue       ptr hex int int
 shmget              shmkey len shmgetflags
 shmat               int ptr shmatflags                          = hex
 shmctl              int shmcommand shmbuffer
