@@ -14,13 +14,15 @@ from mini_kernel.console import Console
 from mini_kernel.errors import SysError
 from mini_kernel.fs.fdtable import FdTable
 from mini_kernel.fs.hosttree import HostTree
-from mini_kernel.fs.inode import RegularFile
+from mini_kernel.fs.inode import Directory, RegularFile
 from mini_kernel.fs.proc import facts
-from mini_kernel.fs.shm import SegmentTable
 from mini_kernel.fs.stream import HostStream
 from mini_kernel.fs.vfs import Vfs
 from mini_kernel.futex import Futexes
 from mini_kernel.hw import Cpu, PhysicalMemory
+from mini_kernel.ipc.msg import MessageTable
+from mini_kernel.ipc.sem import SemaphoreTable
+from mini_kernel.ipc.shm import SegmentTable
 from mini_kernel.ledger import Ledger
 from mini_kernel.mm import check as mm_check
 from mini_kernel.mm import kmem
@@ -83,6 +85,9 @@ class Kernel:
         self.vfs = Vfs(self.frames, self.clock, self.random, tree, self)
         self.net = Network(self.vfs.sb, self.clock, self.sched, self.random)
         self.shm = SegmentTable(self.frames, self.clock, self.sched)
+        self.sems = SemaphoreTable(self.clock, self.sched)
+        self.msgs = MessageTable(self.clock, self.sched)
+        self.mqueues = Directory(self.vfs.sb, 0o1777)  # POSIX message queues, by name
         self.traps = Traps(self)
         self.tasks: dict[int, Task] = {}
         self.processes: dict[int, Process] = {}
@@ -212,7 +217,7 @@ class Kernel:
         """The content of a file of /proc/net or /proc/sysvipc."""
         if group == b"net":
             return listing.FILES[name](self.net)
-        return {b"shm": self.shm}[name].listing()
+        return {b"shm": self.shm, b"sem": self.sems, b"msg": self.msgs}[name].listing()
 
     def mms(self) -> list[Mm]:
         """Every address space, once."""

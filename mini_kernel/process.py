@@ -366,6 +366,7 @@ def _become_zombie(k: "Kernel", process: Process, status: int) -> None:
     process.exit_status = status
     stop_timers(process)
     process.itimer_real.disarm()
+    k.sems.process_ended(process.tgid)
     groups = jobs.held_groups(process)
     reaper = _reaper(process)
     for child in list(process.children):

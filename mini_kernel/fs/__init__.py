@@ -10,7 +10,6 @@
     notify    inotify(7): watches and telling them; inotify is their open file
     pipe, device, tty, event         files that are not stored anywhere
     stream    what the embedding provides as standard input and output
-    shm       System V shared memory: segments and what attaches them
     superblock what inodes have in common, and what may stand behind one
     hosttree  a host directory, from outside: no step follows a link
     host      one as a tree of the guest, read-only or writable

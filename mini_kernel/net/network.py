@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mini_kernel.errors import KernelBug
 from mini_kernel.fs.file import File
-from mini_kernel.fs.inode import SuperBlock
 from mini_kernel.fs.path import Caller
+from mini_kernel.fs.superblock import SuperBlock
 from mini_kernel.net.rights import Flight, is_unix
 from mini_kernel.x86 import PAGE_SHIFT
 

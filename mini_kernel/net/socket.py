@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.file import File, User, Views
-from mini_kernel.fs.inode import Inode, SuperBlock
+from mini_kernel.fs.inode import Inode
+from mini_kernel.fs.superblock import SuperBlock
 from mini_kernel.mm import uaccess
 from mini_kernel.net.device import device_ioctl
 from mini_kernel.net.message import Credentials, Outgoing, Received

@@ -3,18 +3,16 @@
 from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
-from mini_kernel.fs.shm import Attachment, Segment
+from mini_kernel.ipc.shm import Attachment, Segment
+from mini_kernel.ipc.table import READ, WRITE
 from mini_kernel.mm import mmap, uaccess
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.vma import VM_ATTACHED, VM_MAY, VM_MAYWRITE
 from mini_kernel.syscalls.table import s32, syscall, u32
 from mini_kernel.task import Task
-from mini_kernel.uapi.errno import EACCES, EEXIST, EINVAL, ENOENT, ENOMEM, EPERM
+from mini_kernel.uapi.errno import EINVAL, ENOMEM, EPERM
 from mini_kernel.uapi.ipc import (
-    IPC_CREAT,
-    IPC_EXCL,
     IPC_INFO,
-    IPC_PRIVATE,
     IPC_RMID,
     IPC_SET,
     IPC_STAT,
@@ -39,8 +37,6 @@ from mini_kernel.x86 import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, U64, page_up
 if TYPE_CHECKING:
     from mini_kernel.kernel import Kernel
 
-_READ: Final = 0o444
-_WRITE: Final = 0o222
 _EXECUTE: Final = 0o111
 
 
@@ -48,19 +44,14 @@ _EXECUTE: Final = 0o111
 def sys_shmget(k: "Kernel", t: Task, key: int, size: int, flags: int) -> int:
     """shmget(2). There are no huge pages: SHM_HUGETLB makes nothing, with EINVAL as in a Linux without hugetlbfs."""
     key, flags = u32(key), u32(flags)
-    segment = k.shm.keys.get(key) if key != IPC_PRIVATE else None
+    segment = k.shm.named(key, flags)
     if segment is None:
-        if key != IPC_PRIVATE and not flags & IPC_CREAT:
-            raise SysError(ENOENT)
         if flags & SHM_HUGETLB:
             raise SysError(EINVAL)
         return k.shm.create(key, size, flags, t.fs).id
-    if flags & IPC_CREAT and flags & IPC_EXCL:
-        raise SysError(EEXIST)
     if size > segment.size:
         raise SysError(EINVAL)
-    if not segment.permits(flags, t.fs):
-        raise SysError(EACCES)
+    segment.require(flags, t.fs)
     return segment.id
 
 
@@ -77,8 +68,7 @@ def sys_shmat(k: "Kernel", t: Task, ident: int, address: int, flags: int) -> int
     address = _placed(address, flags)
     prot, wanted, may = _rights(flags)
     segment = k.shm.find(number)
-    if not segment.permits(wanted, t.fs):
-        raise SysError(EACCES)
+    segment.require(wanted, t.fs)
     if fixed and not flags & SHM_REMAP:
         _require_free(t.mm, address, segment.size)
     how = MAP_SHARED | (MAP_FIXED if fixed else 0) | (0 if segment.reserved else MAP_NORESERVE)
@@ -104,11 +94,11 @@ def _placed(address: int, flags: int) -> int:
 
 def _rights(flags: int) -> tuple[int, int, int]:
     """(PROT_*, permission bits asked of the segment, VM_MAY* rights of the area)."""
-    prot, wanted, may = PROT_READ, _READ, VM_MAY | VM_ATTACHED
+    prot, wanted, may = PROT_READ, READ, VM_MAY | VM_ATTACHED
     if flags & SHM_RDONLY:
         may &= ~VM_MAYWRITE
     else:
-        prot, wanted = prot | PROT_WRITE, wanted | _WRITE
+        prot, wanted = prot | PROT_WRITE, wanted | WRITE
     if flags & SHM_EXEC:
         prot, wanted = prot | PROT_EXEC, wanted | _EXECUTE
     return prot, wanted, may
@@ -181,8 +171,8 @@ def sys_shmctl(k: "Kernel", t: Task, ident: int, command: int, buffer: int) -> i
 def _stat(k: "Kernel", t: Task, number: int, command: int, buffer: int) -> int:
     """IPC_STAT by id, SHM_STAT and SHM_STAT_ANY by index, which return the id."""
     segment = k.shm.find(number) if command == IPC_STAT else k.shm.at_index(number)
-    if command != SHM_STAT_ANY and not segment.permits(_READ, t.fs):
-        raise SysError(EACCES)
+    if command != SHM_STAT_ANY:
+        segment.require(READ, t.fs)
     uaccess.write(t.mm, buffer, segment.pack())
     return 0 if command == IPC_STAT else segment.id
 

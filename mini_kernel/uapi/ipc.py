@@ -132,3 +132,54 @@ def pack_shminfo(shmmax: int, shmmin: int, shmmni: int, shmseg: int, shmall: int
 def pack_shm_info(used_ids: int, total: int, resident: int) -> bytes:
     """struct shm_info of SHM_INFO, 48 bytes; total and resident in pages."""
     return _SHM_INFO.pack(used_ids, total, resident, 0)
+
+
+SEMID_DS_SIZE: Final = 104
+SEMINFO_SIZE: Final = 40
+MSQID_DS_SIZE: Final = 120
+MSGINFO_SIZE: Final = 32
+
+_SEMID_DS = Struct("<48sq8xq8xQ16x")
+_SEMINFO = Struct("<10i")
+_MSQID_DS = Struct("<48sqqqQQQii16x")
+_MSGINFO = Struct("<7iH2x")
+
+
+def _pack_perm(perm: IpcPerm) -> bytes:
+    key, uid, gid, cuid, cgid, mode, seq = perm
+    return _IPC_PERM.pack(key & 0xFFFF_FFFF, uid, gid, cuid, cgid, mode, seq & 0xFFFF)
+
+
+def pack_semid_ds(perm: IpcPerm, otime: int, ctime: int, nsems: int) -> bytes:
+    """struct semid_ds, 104 bytes; times in seconds."""
+    return _SEMID_DS.pack(_pack_perm(perm), otime, ctime, nsems)
+
+
+def unpack_semid_ds(data: bytes) -> tuple[IpcPerm, int, int, int]:
+    """(perm, otime, ctime, nsems)."""
+    head, otime, ctime, nsems = _SEMID_DS.unpack(data)
+    return IpcPerm(*_IPC_PERM.unpack(head)), otime, ctime, nsems
+
+
+def pack_seminfo(semmns: int, usz: int, aem: int) -> bytes:
+    """struct seminfo, 40 bytes; the last three are counts or limits that the command chooses."""
+    return _SEMINFO.pack(SEMMAP, SEMMNI, semmns, SEMMNU, SEMMSL, SEMOPM, SEMUME, usz, SEMVMX, aem)
+
+
+def pack_msqid_ds(
+    perm: IpcPerm, times: tuple[int, int, int], cbytes: int, qnum: int, qbytes: int, lspid: int, lrpid: int
+) -> bytes:
+    """struct msqid_ds, 120 bytes; times: send, receive, change, in seconds."""
+    return _MSQID_DS.pack(_pack_perm(perm), *times, cbytes, qnum, qbytes, lspid, lrpid)
+
+
+def unpack_msqid_ds(data: bytes) -> tuple[IpcPerm, int, int, int, int, int, int, int, int]:
+    """(perm, stime, rtime, ctime, cbytes, qnum, qbytes, lspid, lrpid)."""
+    head, *rest = _MSQID_DS.unpack(data)
+    stime, rtime, ctime, cbytes, qnum, qbytes, lspid, lrpid = rest
+    return IpcPerm(*_IPC_PERM.unpack(head)), stime, rtime, ctime, cbytes, qnum, qbytes, lspid, lrpid
+
+
+def pack_msginfo(pool: int, map_: int, tql: int) -> bytes:
+    """struct msginfo, 32 bytes; the arguments are counts or limits that the command chooses."""
+    return _MSGINFO.pack(pool, map_, MSGMAX, MSGMNB, MSGMNI, MSGSSZ, tql, MSGSEG)

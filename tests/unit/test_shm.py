@@ -9,7 +9,7 @@ from fs_helpers import BUFFER, PAGE, System
 from mm_helpers import state_of
 
 from mini_kernel.errors import SysError
-from mini_kernel.fs import shm
+from mini_kernel.ipc import shm
 from mini_kernel.mm import fork, mmap, odf, protect, remap, uaccess
 from mini_kernel.mm.frame import K_CACHE
 from mini_kernel.mm.teardown import destroy
@@ -441,12 +441,12 @@ def test_nonsense_is_refused_and_breaks_nothing(m: Machine) -> None:
     for step in range(3000):
         arguments = [rng.choice(interesting) | (rng.choice(interesting) if rng.random() < 0.2 else 0) for _ in "abc"]
         if rng.random() < 0.5:
-            arguments[0] = rng.choice([*(s.id for s in m.kernel.shm.segments.values()), *m.task.mm.starts])
+            arguments[0] = rng.choice([*(s.id for s in m.kernel.shm.objects.values()), *m.task.mm.starts])
         m.issue(rng.choice(numbers), *arguments)
         if step % 100 == 0:
             m.check()
             areas = [v.file for v in m.task.mm.vmas if isinstance(v.file, shm.Attachment)]
-            for segment in m.kernel.shm.segments.values():
+            for segment in m.kernel.shm.objects.values():
                 assert segment.nattch == sum(a.segment is segment for a in areas)
     m.check()
 
@@ -455,7 +455,7 @@ def test_nonsense_is_refused_and_breaks_nothing(m: Machine) -> None:
 
 
 def _whole(m: Machine) -> Any:
-    return state_of(m.task.mm), m.kernel.shm.listing(), sorted(m.kernel.shm.segments)
+    return state_of(m.task.mm), m.kernel.shm.listing(), sorted(m.kernel.shm.objects)
 
 
 @pytest.mark.parametrize("policy", ["classic", "odf"])
@@ -494,7 +494,7 @@ def test_running_out_of_memory_at_any_frame_leaves_nothing_behind(policy: str) -
         for task in (child, m.task):
             destroy(task.mm)
             del m.kernel.tasks[task.tid]
-        for segment in list(m.kernel.shm.segments.values()):
+        for segment in list(m.kernel.shm.objects.values()):
             m.kernel.shm.remove(segment)
         m.check()
     assert total == (2 if policy == "odf" else 0)  # on demand, one call in each of two tables has to break it

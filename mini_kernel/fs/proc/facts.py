@@ -175,5 +175,5 @@ SETTINGS: Final[dict[bytes, dict[bytes, Make]]] = {
 #: Files whose content the kernel object makes, by directory.
 REPORTS: Final[dict[bytes, tuple[bytes, ...]]] = {
     b"net": (b"dev", b"tcp", b"tcp6", b"udp", b"udp6", b"unix"),
-    b"sysvipc": (b"shm",),
+    b"sysvipc": (b"msg", b"sem", b"shm"),
 }

@@ -1,25 +1,23 @@
-"""System V shared memory: the segments of a system and what attaches them (shmget(2); Linux ipc/shm.c, ipc/util.c).
+"""System V shared memory: the segments of a system and what attaches them (shmget(2); Linux ipc/shm.c).
 
 A segment is a page cache with an owner, a mode and an id. It outlives the processes that use it: it goes when it was
 removed (IPC_RMID) and nothing shows it any more. Each shmat(2) makes one `Attachment`, the file of the areas it maps,
 so that two attaches never become one area and shmdt(2) finds the pieces of the one it is asked for.
 
 Invariant: `nattch` is the number of areas, in all address spaces, whose file attaches the segment.
-Invariant: `segments[i].id & (IPCMNI - 1) == i`; `keys[k].key == k`, and IPC_PRIVATE is never in `keys`.
 """
 
 from collections.abc import Iterator
-from itertools import chain
-from typing import Final, Protocol
+from typing import Final
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.path import FsContext
 from mini_kernel.fs.superblock import Clock
+from mini_kernel.ipc.table import IPCMNI, IpcObject, IpcTable, Running
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.pagecache import PageCache
-from mini_kernel.uapi.errno import EIDRM, EINVAL, ENOMEM, ENOSPC
+from mini_kernel.uapi.errno import EINVAL, ENOMEM, ENOSPC
 from mini_kernel.uapi.ipc import (
-    IPC_PRIVATE,
     SHM_DEST,
     SHM_LOCKED,
     SHM_NORESERVE,
@@ -27,18 +25,12 @@ from mini_kernel.uapi.ipc import (
     SHMMAX,
     SHMMIN,
     SHMMNI,
-    IpcPerm,
     pack_shm_info,
     pack_shmid_ds,
     pack_shminfo,
 )
-from mini_kernel.uapi.structs import NSEC_PER_SEC
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE
 
-_INDEX_BITS: Final = 15  # of an id; the sequence number stands above (Linux IPCMNI_SHIFT)
-IPCMNI: Final = 1 << _INDEX_BITS
-_SEQUENCES: Final = 0x7FFF_FFFF >> _INDEX_BITS
-_MIN_CYCLE: Final = 64  # indices that are tried before the first is used again (Linux ipc_min_cycle)
 _MAX_FILE: Final = (1 << 63) - 1  # bytes; a segment is a file of tmpfs
 _HEADING: Final = (
     b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid"
@@ -46,37 +38,15 @@ _HEADING: Final = (
 )
 
 
-class Runner(Protocol):
-    """A task, as the last user of a segment."""
-
-    @property
-    def tgid(self) -> int:
-        """Process id."""
-        ...
-
-
-class Running(Protocol):
-    """The scheduler: whose system call, fault or exit this is."""
-
-    @property
-    def loaded(self) -> Runner | None:
-        """The task whose state is in the CPU."""
-        ...
-
-
-class Segment:
-    """A shared memory segment (Linux shmid_kernel). Times are seconds since the epoch, 0 for never."""
+class Segment(IpcObject):
+    """A shared memory segment (Linux shmid_kernel)."""
 
     def __init__(self, key: int, size: int, flags: int, fs: FsContext, cache: PageCache) -> None:
-        self.id = self.seq = -1
-        self.key = key
+        super().__init__(key, flags, fs)
         self.name = f"/SYSV{key & 0xFFFF_FFFF:08x} (deleted)"
-        self.uid = self.cuid = fs.uid
-        self.gid = self.cgid = fs.gid
-        self.mode = flags & 0o777
         self.size = size  # bytes, as asked for
         self.reserved = not flags & SHM_NORESERVE
-        self.atime = self.dtime = self.ctime = 0
+        self.atime = self.dtime = 0
         self.cpid = self.lpid = 0
         self.nattch = 0
         self.cache = cache
@@ -92,24 +62,10 @@ class Segment:
         """True under SHM_LOCK."""
         return bool(self.mode & SHM_LOCKED)
 
-    def permits(self, wanted: int, fs: FsContext) -> bool:
-        """True if `fs` has the rights `wanted`, permission bits of any of the three places (Linux ipcperms)."""
-        granted = self.mode
-        if fs.uid in (self.cuid, self.uid):
-            granted >>= 6
-        elif {self.cgid, self.gid} & {fs.gid, *fs.groups}:
-            granted >>= 3
-        return fs.uid == 0 or not (wanted >> 6 | wanted >> 3 | wanted) & ~granted & 0o7
-
-    def is_owner(self, fs: FsContext) -> bool:
-        """True if `fs` may change or remove it."""
-        return fs.uid in (0, self.uid, self.cuid)
-
     def pack(self) -> bytes:
         """struct shmid_ds."""
-        perm = IpcPerm(self.key, self.uid, self.gid, self.cuid, self.cgid, self.mode, self.seq)
         return pack_shmid_ds(
-            perm, self.size, self.atime, self.dtime, self.ctime, self.cpid, self.lpid, self.nattch
+            self.perm(), self.size, self.atime, self.dtime, self.ctime, self.cpid, self.lpid, self.nattch
         )  # fmt: skip
 
 
@@ -140,49 +96,17 @@ class Attachment:
         self.table.detached(self.segment)
 
 
-class SegmentTable:
-    """The segments of a system (Linux ipc_ids), and the limits of /proc/sys/kernel/shm*."""
+class SegmentTable(IpcTable[Segment]):
+    """The segments of a system, and the limits of /proc/sys/kernel/shm*."""
 
     def __init__(self, frames: FrameAllocator, clock: Clock, running: Running) -> None:
+        super().__init__(clock, running)
         self.frames = frames
-        self.clock = clock
-        self.running = running
-        self.segments: dict[int, Segment] = {}  # by index
-        self.keys: dict[int, Segment] = {}
         self.shmmax, self.shmall, self.shmmni = SHMMAX, SHMALL, SHMMNI
-        self._next = 0  # where the search for a free index begins
-        self._last = -1  # the index given out last
-        self._seq = 0
-
-    def _now(self) -> int:
-        return self.clock.real_ns() // NSEC_PER_SEC
-
-    def _pid(self) -> int:
-        return self.running.loaded.tgid if self.running.loaded else 0
-
-    # -- finding ------------------------------------------------------------------------------------
-
-    def find(self, ident: int) -> Segment:
-        """The segment of an id. Raises SysError: EINVAL if there is none, EIDRM if it was another that is gone."""
-        segment = self.at_index(ident)
-        if segment.id != ident:
-            raise SysError(EIDRM)
-        return segment
-
-    def at_index(self, ident: int) -> Segment:
-        """The segment at the index in the low bits of `ident` (SHM_STAT). Raises SysError(EINVAL)."""
-        segment = self.segments.get(ident & (IPCMNI - 1)) if ident >= 0 else None
-        if segment is None:
-            raise SysError(EINVAL)
-        return segment
-
-    def highest(self) -> int:
-        """The highest index in use, 0 if none is."""
-        return max(self.segments, default=0)
 
     def caches(self) -> Iterator[PageCache]:
         """The page cache of every segment."""
-        return (segment.cache for segment in self.segments.values())
+        return (segment.cache for segment in self.objects.values())
 
     # -- making and removing ------------------------------------------------------------------------
 
@@ -200,49 +124,22 @@ class SegmentTable:
             raise SysError(EINVAL)
         if segment.reserved and segment.pages > self.frames.total:
             raise SysError(ENOMEM)
-        if len(self.segments) >= min(self.shmmni, IPCMNI):
+        if len(self.objects) >= min(self.shmmni, IPCMNI):
             raise SysError(ENOSPC)
-        self._enter(segment)
+        self.enter(segment)
+        segment.cpid = self.pid()
         return segment
-
-    def _enter(self, segment: Segment) -> None:
-        """Give it an id: indices go round, and each round has a new sequence number (Linux ipc_idr_alloc)."""
-        limit = min(max(len(self.segments) * 3 // 2, _MIN_CYCLE), IPCMNI)
-        candidates = chain(range(self._next, limit), range(limit))
-        index = next(i for i in candidates if i not in self.segments)
-        if index <= self._last:
-            self._seq = (self._seq + 1) % _SEQUENCES
-        self._next, self._last = index + 1, index
-        segment.seq = self._seq
-        segment.id = (self._seq << _INDEX_BITS) + index
-        segment.cpid, segment.ctime = self._pid(), self._now()
-        self.segments[index] = segment
-        if segment.key != IPC_PRIVATE:
-            self.keys[segment.key] = segment
 
     def remove(self, segment: Segment) -> None:
         """IPC_RMID: gone at once, or, while it is attached, without a key until the last detach."""
-        self._forget_key(segment)
+        self.forget_key(segment)
         segment.mode |= SHM_DEST
         self._destroy_if_unused(segment)
 
-    def _forget_key(self, segment: Segment) -> None:
-        if self.keys.get(segment.key) is segment:
-            del self.keys[segment.key]
-        segment.key = IPC_PRIVATE
-
     def _destroy_if_unused(self, segment: Segment) -> None:
         if not segment.nattch and segment.mode & SHM_DEST:
-            del self.segments[segment.id & (IPCMNI - 1)]
+            self.leave(segment)
             segment.cache.drop()
-
-    def update(self, segment: Segment, uid: int, gid: int, mode: int) -> None:
-        """IPC_SET. Raises SysError(EINVAL) for ids that nobody can have."""
-        if 0xFFFF_FFFF in (uid, gid):
-            raise SysError(EINVAL)
-        segment.uid, segment.gid = uid, gid
-        segment.mode = segment.mode & ~0o777 | mode & 0o777
-        segment.ctime = self._now()
 
     # -- attaching ----------------------------------------------------------------------------------
 
@@ -258,18 +155,18 @@ class SegmentTable:
     def attached(self, segment: Segment) -> None:
         """One more area."""
         segment.nattch += 1
-        segment.atime, segment.lpid = self._now(), self._pid()
+        segment.atime, segment.lpid = self.now(), self.pid()
 
     def detached(self, segment: Segment) -> None:
         """One area less; the last one of a removed segment frees it."""
-        segment.dtime, segment.lpid = self._now(), self._pid()
+        segment.dtime, segment.lpid = self.now(), self.pid()
         self.release(segment)
 
     # -- reports ------------------------------------------------------------------------------------
 
     def total_pages(self) -> int:
         """Pages of all segments, touched or not."""
-        return sum(segment.pages for segment in self.segments.values())
+        return sum(segment.pages for segment in self.objects.values())
 
     def limits(self) -> bytes:
         """struct shminfo of IPC_INFO."""
@@ -278,17 +175,16 @@ class SegmentTable:
     def usage(self) -> bytes:
         """struct shm_info of SHM_INFO."""
         resident = sum(len(cache.pages) for cache in self.caches())
-        return pack_shm_info(len(self.segments), self.total_pages(), resident)
+        return pack_shm_info(len(self.objects), self.total_pages(), resident)
 
     def listing(self) -> bytes:
         """/proc/sysvipc/shm, in the order of the indices (Linux sysvipc_shm_proc_show)."""
         rows = [_HEADING]
-        for _index, s in sorted(self.segments.items()):
-            key = s.key - (1 << 32) if s.key >> 31 else s.key
+        for _index, s in sorted(self.objects.items()):
             rows.append(
                 b"%10d %10d  %4o %21d %5d %5d  %5d %5d %5d %5d %5d %10d %10d %10d %21d %21d\n"
                 % (
-                    key, s.id, s.mode, s.size, s.cpid, s.lpid, s.nattch, s.uid, s.gid, s.cuid, s.cgid,
+                    s.signed_key, s.id, s.mode, s.size, s.cpid, s.lpid, s.nattch, s.uid, s.gid, s.cuid, s.cgid,
                     s.atime, s.dtime, s.ctime, len(s.cache.pages) << PAGE_SHIFT, 0,
                 )
             )  # fmt: skip
