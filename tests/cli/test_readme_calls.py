@@ -15,12 +15,12 @@ FAMILIES = {
     "pipes, events, waiting for files": "pipes poll epoll events",
     "sockets (AF_UNIX, IPv4 and IPv6 loopback, route netlink)": "socket messages",
     "memory": "memory remote",
-    "System V and POSIX IPC": "shm sem msg mq ipc sysv",
+    "System V and POSIX IPC": "shm sem msg mqueue",
     "processes": "procs waiting groups pidfd",
     "threads": "threads futex",
     "signals": "signals",
     "time": "timers times",
-    "who, how much, which order": "identity creds priority scheduling",
+    "who, how much, which order": "identity creds prctl priority scheduling",
 }
 #: Not in Linux.
 OWN = ("odfork", "sfork", "pin")
