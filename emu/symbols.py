@@ -71,6 +71,11 @@ class Symbols:
         del file, line
         return None
 
+    def source(self, file: str) -> list[str]:
+        """All lines of a file that `line` has named; none where it cannot be shown."""
+        del file
+        return []
+
     def place(self, address: int) -> str | None:
         """`loop+0x4 at prog.asm:12`, or as much of it as is known."""
         name, line = self.name(address), self.line(address)
@@ -107,6 +112,9 @@ class ImageSymbols(Symbols):
             return None
         line = self._image.lines[i]
         return SourceLine(line.file, line.line, line.expansion or _row(self._texts.get(line.file, []), line.line))
+
+    def source(self, file: str) -> list[str]:
+        return self._texts.get(file, [])
 
     def address_of_line(self, file: str, line: int) -> int | None:
         image = self._image
@@ -146,6 +154,12 @@ class ElfSymbols(Symbols):
         if path not in self._texts:
             self._texts[path] = self._read(path)
         return SourceLine(row.file, row.line, _row(self._texts[path], row.line))
+
+    def source(self, file: str) -> list[str]:
+        for path, rows in self._texts.items():
+            if is_end(path, file):
+                return rows
+        return []
 
     def address_of_line(self, file: str, line: int) -> int | None:
         return self._tables.address_of_line(file, line)

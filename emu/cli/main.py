@@ -8,11 +8,11 @@ import argparse
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
 from emu.cli import arguments as options
+from emu.cli.failure import internal_text
 from emu.errors import EmuError
 
 USAGE_ERROR: Final = 2
@@ -53,13 +53,8 @@ def _say(text: str, status: int) -> int:
 
 def _internal(error: Exception) -> int:
     """A failure of ours: what, and where."""
-    if os.environ.get("EMU_DEBUG"):
-        traceback.print_exc()
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
-    text = " ".join(str(error).split()) or "no further details"
     hint = "" if os.environ.get("EMU_DEBUG") else "\nemu: EMU_DEBUG=1 shows the whole traceback"
-    return _say(f"emu: internal error: {type(error).__name__}: {text}{where}{hint}", INTERNAL_ERROR)
+    return _say(internal_text(error) + hint, INTERNAL_ERROR)
 
 
 def _abandon_output() -> None:
@@ -79,6 +74,13 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Script(argparse.Action):
+    """-x and -ex, kept in the order they came: (option, value)."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *rest: Any) -> None:
+        namespace.scripts = [*namespace.scripts, (self.option_strings[0], values)]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "emu",
@@ -92,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, help_text, add, command in (
         ("run", "run a program", _add_run, _run),
         ("asm", "assemble a program", _add_asm, _asm),
+        ("debug", "debug a program, forward and back", _add_debug, _debug),
         ("gdb", "serve a program to gdb", _add_gdb, _gdb),
         ("bench", "measure, and compare with the host", _add_bench, _bench),
         ("selftest", "check the engine and the calibrations the machine depends on", _add_selftest, _selftest),
@@ -132,6 +135,18 @@ def _add_asm(parser: argparse.ArgumentParser) -> None:
     options.add_assembler(parser)
 
 
+def _add_debug(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "emu debug [OPTIONS] PROG [ARGS...]"
+    options.add_program(parser)
+    options.add_assembler(parser)
+    options.add_system(parser.add_argument_group("system"))
+    commands = parser.add_argument_group("commands (`help` at the prompt lists them)")
+    parser.set_defaults(scripts=[])
+    commands.add_argument("-x", action=_Script, metavar="FILE", help="run the commands in a file first")
+    commands.add_argument("-ex", action=_Script, metavar="COMMAND", help="run a command first")
+    commands.add_argument("--batch", action="store_true", help="end after these; exit status 1 if one failed")
+
+
 def _add_gdb(parser: argparse.ArgumentParser) -> None:
     parser.usage = "emu gdb [OPTIONS] PROG [ARGS...]"
     options.add_program(parser)
@@ -168,6 +183,12 @@ def _asm(arguments: argparse.Namespace) -> int:
     from emu.cli.assemble import assemble
 
     return assemble(arguments)
+
+
+def _debug(arguments: argparse.Namespace) -> int:
+    from emu.cli.debug import debug
+
+    return debug(arguments)
 
 
 def _gdb(arguments: argparse.Namespace) -> int:

@@ -30,7 +30,11 @@ def go(d: "Debugger", when: Time) -> Stop:
     d.history.settle()
     if not d.history.beginning <= when or when > max(d.history.frontier, d.now):
         raise DebugError("that moment is not known")
-    d.history.go(when)
+    origin = d.now
+    try:
+        d.history.go(when)
+    except ReplayInterrupted:
+        return _give_up(d, origin)
     return d.stand(Stepped)
 
 

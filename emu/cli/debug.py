@@ -1,0 +1,141 @@
+"""`emu debug`: boot a program and stand before its first instruction; commands from files, options, a terminal."""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from emu.cli.arguments import assembler_of, program_of
+from emu.cli.failure import internal_text
+from emu.cli.files import warn
+from emu.cli.prompt import reader
+from emu.cli.system import options_of, streams_of
+from emu.cli.terminal import TerminalGuard
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from emu.boot import Streams, System
+    from emu.prompt import Answer
+
+
+def debug(arguments: argparse.Namespace) -> int:
+    """One session; 1 if a command of a batch failed."""
+    with contextlib.ExitStack() as cleanup:
+        session = _Session(arguments, cleanup)
+        cleanup.callback(session.shell.close)
+        session.scripts(arguments.scripts)
+        if arguments.batch:
+            return int(session.failed)
+        session.converse()
+    return 0
+
+
+class _Session:
+    """The shell, and the terminal that it shares with the guest."""
+
+    def __init__(self, arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> None:
+        from emu.boot import System
+        from emu.program import load_program
+        from emu.prompt import Shell
+        from emu.prompt.context import SECTIONS
+
+        assembler, syntax = assembler_of(arguments)
+        prog, args = program_of(arguments)
+        program = load_program(prog, assembler=assembler, syntax=syntax, warn=warn)
+        options = options_of(arguments, debug=True)
+        self._streams: Streams | None = None
+        self._interactive = sys.stdin.isatty() and not arguments.batch
+        self._colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._reads_commands = not arguments.batch and not sys.stdin.isatty() and arguments.stdin is None
+        self.failed = False
+
+        def boot(changed: list[str] | None) -> "System":
+            self._streams = self._given(streams_of(arguments, cleanup))
+            return System(program, args if changed is None else changed, options, self._streams)
+
+        self.shell = Shell(boot, SECTIONS if self._interactive else ())
+
+    def _given(self, streams: "Streams") -> "Streams":
+        """The guest's input is empty where it would take the commands away."""
+        from mini_kernel.fs.stream import BytesStream
+
+        return (BytesStream(), *streams[1:]) if self._reads_commands else streams
+
+    # -- where commands come from -------------------------------------------------------------------
+
+    def scripts(self, scripts: Iterable[tuple[str, str]]) -> None:
+        """What -x and -ex say, in their order."""
+        from emu.prompt.errors import PromptError
+        from emu.prompt.scripts import lines_of, play
+
+        for option, text in scripts:
+            try:
+                lines = lines_of(text) if option == "-x" else [text]
+            except PromptError as error:
+                self._failed(f"error: {error}")
+                continue
+            answers = play(self.shell, text, lines) if option == "-x" else map(self.shell.execute, lines)
+            while not self.shell.done and (answer := self._guarded(lambda answers=answers: next(answers, None))):
+                self._print(answer)
+
+    def converse(self) -> None:
+        """Commands from the user, until `quit` or the end of input."""
+        read = reader(self.shell.complete)
+        while not self.shell.done:
+            try:
+                line = read(self.shell.prompt)
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                break
+            answer = self._guarded(lambda line=line: self.shell.execute(line))
+            if answer is not None:
+                self._print(answer)
+
+    # -- running them -------------------------------------------------------------------------------
+
+    def _guarded(self, run: "Callable[[], Answer | None]") -> "Answer | None":
+        """Run a command with the terminal as the guest wants it; Ctrl-C stops it. A failure of ours is a line."""
+        from mini_kernel.fs.stream import FdStream
+
+        guard = TerminalGuard()
+        guard.streams = tuple(s for s in self._streams or () if isinstance(s, FdStream))
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            with guard:
+                for stream in guard.streams:
+                    stream.take_again()
+                return run()
+        except KeyboardInterrupt:
+            self._failed("error: interrupted")
+        except Exception as error:
+            self._failed(internal_text(error))
+        finally:
+            signal.signal(signal.SIGINT, before)
+        return None
+
+    def _interrupt(self, _signo: int, _frame: "FrameType | None") -> None:
+        self.shell.d.interrupt()
+
+    # -- what is said -------------------------------------------------------------------------------
+
+    def _print(self, answer: "Answer") -> None:
+        self.failed |= answer.failed
+        lines = map(self._paint, answer.lines)
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
+
+    def _paint(self, line: str) -> str:
+        if not self._colours:
+            return line
+        from emu.prompt.colour import paint
+
+        return paint(line)
+
+    def _failed(self, line: str) -> None:
+        self.failed = True
+        print(self._paint(line), flush=True)

@@ -1,0 +1,84 @@
+"""`emu debug`: where its commands come from, what it prints, and its exit status."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_lab import Cli
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "emu.cli.main", "debug"]
+
+
+def test_commands_of_options_and_files_run_in_their_order(cli: Cli) -> None:
+    (cli.directory / "script").write_text("print 2\n")
+    ended = cli("debug", "--batch", "-ex", "p 1", "-x", "script", "-ex", "c", "exit7.asm")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out == b"$1 = 0x1\n$2 = 0x2\nthe program has ended: exit status 7\n"
+
+
+@pytest.mark.parametrize("script", [["-ex", "nonsense"], ["-x", "missing"], ["-x", "bad"]])
+def test_a_batch_that_fails_says_so(cli: Cli, script: list[str]) -> None:
+    """In one line, and by its exit status; what stands behind it is run all the same."""
+    (cli.directory / "bad").write_text("print 1 +\n")
+    ended = cli("debug", "--batch", *script, "-ex", "p 5", "exit7.asm")
+    first, *rest = ended.out.decode().splitlines()
+    assert (ended.status, ended.err) == (1, "")
+    assert "error: " in first
+    assert rest == ["$1 = 0x5"]
+
+
+def test_a_program_that_cannot_be_loaded_is_a_usage_error(cli: Cli) -> None:
+    ended = cli("debug", "--batch", "none.asm")
+    assert (ended.status, ended.out, len(ended.lines)) == (2, b"", 1)
+
+
+def test_the_guests_output_comes_where_it_is_made(cli: Cli) -> None:
+    """Between what was said before and after; commands come from standard input, which is not the guest's then."""
+    ended = subprocess.run(
+        [*COMMAND, str(cli.directory / "hello.asm")],
+        input="catch return write\nc\necho between\nd\nc\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0
+    assert ended.stderr == "hello\n"
+    assert "(emu)" not in ended.stdout
+    assert ended.stdout.index("hello") < ended.stdout.index("= 6") < ended.stdout.index("between")
+    assert ended.stdout.endswith("exit status 0\n")
+
+
+def test_at_a_terminal_there_is_a_prompt_with_completion_and_colour(cli: Cli) -> None:
+    """Tab completes a command; the context is on, in colour; an empty line steps again; the end of input leaves."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "XDG_STATE_HOME": str(cli.directory)}
+    environment.pop("NO_COLOR", None)
+    process = subprocess.Popen(
+        [*COMMAND, str(cli.directory / "hello.asm")], stdin=slave, stdout=slave, stderr=slave, env=environment
+    )
+    os.close(slave)
+    said = b""
+
+    def until(text: bytes) -> None:
+        nonlocal said
+        while text not in said:
+            said += os.read(master, 4096)
+        said = said.partition(text)[2]
+
+    until(b"(emu) ")
+    os.write(master, b"stepi\r")
+    until(b"\x1b[34m-- registers")
+    until(b"\x1b[33m*r")
+    until(b"(emu) ")
+    os.write(master, b"disab\t 9\r")
+    until(b"disable")
+    until(b"there is no point 9")
+    until(b"(emu) ")
+    os.write(master, b"\x04")
+    assert process.wait(60) == 0
+    os.close(master)
+    assert "stepi" in (cli.directory / "emu" / "debug_history").read_text()
