@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from cli_lab import Cli
 
 ROOT = Path(__file__).parents[2]
+LIMIT_S = 60  # only keeps a test from being endless
 COMMAND = [sys.executable, "-m", "emu.cli.main", "debug"]
 
 
@@ -66,18 +68,20 @@ def test_at_a_terminal_there_is_a_prompt_with_completion_and_colour(cli: Cli) ->
     def until(text: bytes) -> None:
         nonlocal said
         while text not in said:
+            assert select.select([master], [], [], LIMIT_S)[0], said
             said += os.read(master, 4096)
         said = said.partition(text)[2]
 
-    until(b"(emu) ")
+    until(b"(emu)")
     os.write(master, b"stepi\r")
     until(b"\x1b[34m-- registers")
     until(b"\x1b[33m*r")
-    until(b"(emu) ")
-    os.write(master, b"disab\t 9\r")
+    until(b"(emu)")
+    os.write(master, b"disab\t")
     until(b"disable")
+    os.write(master, b" 9\r")
     until(b"there is no point 9")
-    until(b"(emu) ")
+    until(b"(emu)")
     os.write(master, b"\x04")
     assert process.wait(60) == 0
     os.close(master)
