@@ -14,7 +14,7 @@ from mini_kernel.kernel import Kernel
 from mini_kernel.mm import uaccess
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.mmap import mmap
-from mini_kernel.syscalls import dirs, events, fcntl, files, io, mounts, pipes, poll, splice, stat, xattr
+from mini_kernel.syscalls import dirs, events, fcntl, files, io, mounts, pipes, poll, splice, stat, timers, times, xattr
 from mini_kernel.task import Process, Task
 from mini_kernel.uapi import errno_names
 from mini_kernel.uapi.fcntl import O_RDWR
@@ -25,7 +25,7 @@ BUFFER = 0x10_0000  # 64 pages of memory the task may read and write; nothing is
 BUFFER_END = BUFFER + 64 * 4096
 PAGE = 4096
 LAST = BUFFER_END - 10  # ten bytes of good memory before bad
-MODULES = (dirs, events, fcntl, files, io, mounts, pipes, poll, splice, stat, xattr)
+MODULES = (dirs, events, fcntl, files, io, mounts, pipes, poll, splice, stat, timers, times, xattr)
 
 
 class System:

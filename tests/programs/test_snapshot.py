@@ -255,16 +255,22 @@ def test_snapshot_after_the_end_is_equal_and_stays_ended() -> None:
         assert (system.run().status, system.stats()["frames"]) == (status, costs["frames"])
 
 
-@pytest.fixture(params=["fork_tree", "pipe_pingpong", "sa_restart", "sigmask", "threads", "mmap_shared_anon", "files"])
+@pytest.fixture(
+    params=[
+        "fork_tree", "pipe_pingpong", "sa_restart", "sigmask", "threads", "mmap_shared_anon", "files",
+        "signals/posix_timers", "process/pidfd",
+    ]
+)  # fmt: skip
 def program(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[bytes]:
     missing = compiler_missing("gcc")
     if missing:
         pytest.skip(missing)
-    yield compile_c(HERE / "c" / f"{request.param}.c", tmp_path / "program").read_bytes()
+    source = HERE / "c" / f"{request.param}.c"
+    yield compile_c(source, tmp_path / "program", "gcc", f"-I{HERE / 'c'}").read_bytes()
 
 
 def test_c_program_has_the_same_future_from_every_snapshot(program: bytes) -> None:
-    """Pipes, futexes, pending and queued signals, files, shared memory: all of it is in the snapshot."""
+    """Pipes, futexes, pending and queued signals, timers, files, shared memory: all of it is in the snapshot."""
     same_future(program)
 
 

@@ -130,7 +130,11 @@ def _version(system: System) -> bytes:
 
 
 def _hostname(system: System) -> bytes:
-    return NODENAME.encode() + b"\n"
+    return system.nodename.encode() + b"\n"
+
+
+def _domainname(system: System) -> bytes:
+    return system.domainname.encode() + b"\n"
 
 
 def _overcommit(system: System) -> bytes:
@@ -164,7 +168,7 @@ FACTS: Final[dict[bytes, Make]] = {
 SETTINGS: Final[dict[bytes, dict[bytes, Make]]] = {
     b"kernel": {
         b"pid_max": _pid_max, b"threads-max": _threads_max, b"ostype": _ostype, b"osrelease": _osrelease,
-        b"version": _version, b"hostname": _hostname,
+        b"version": _version, b"hostname": _hostname, b"domainname": _domainname,
     },
     b"vm": {
         b"overcommit_memory": _overcommit, b"max_map_count": _max_map_count, b"mmap_min_addr": _mmap_min_addr,

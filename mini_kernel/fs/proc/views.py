@@ -124,6 +124,8 @@ class System(Protocol):
     frames: FrameAllocator
     clock: Clock
     last_tid: int
+    nodename: str
+    domainname: str
 
     @property
     def oom(self) -> OomView:
