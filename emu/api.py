@@ -73,6 +73,7 @@ def boot(
     timeout: float | None = None,
     exact: bool = False,
     schedule: int | None = None,
+    traced: bool = False,
     files: Mapping[str, bytes] | None = None,
     assembler: AssemblerName = "keystone",
     syntax: Syntax = "intel",
@@ -80,8 +81,9 @@ def boot(
     """Boot a program, ready for its first instruction. Close the System, or use it as a context manager.
 
     `args` are the guest's arguments behind argv[0]; `env` adds to the default environment; `files` are put into the
-    guest's file system (path -> content); `schedule` is the seed of an interleaving (mini_kernel.steer.Schedule). The
-    other options are those of `emu run`. Output is kept (`system.stdout`). Raises ProgramError, AsmError, EmuError.
+    guest's file system (path -> content); `schedule` is the seed of an interleaving (mini_kernel.steer.Schedule);
+    `traced` is for emu.coverage. The other options are those of `emu run`. Output is kept (`system.stdout`). Raises
+    ProgramError, AsmError, EmuError.
     """
     program = prog if isinstance(prog, Program) else _load(prog, assembler, syntax)
     options = Options(
@@ -96,6 +98,7 @@ def boot(
         timeout=timeout,
         exact=exact,
         schedule=schedule,
+        traced=traced,
         environment={**DEFAULT_ENVIRONMENT, **(env or {})},
     )
     system = System(program, args, options, (BytesStream(stdin), BytesStream(), BytesStream()))

@@ -24,6 +24,7 @@ from mini_kernel.oom import OomRecord
 from mini_kernel.steer import CallFailure, Schedule
 from mini_kernel.task import Task
 from mini_kernel.uapi import syscall_names
+from mini_kernel.x86 import RIP
 
 FORKS: Final = ("classic", "odf")  # what plain fork(2) can mean
 DEFAULT_MEMORY: Final = 4 << 30
@@ -52,6 +53,7 @@ class Options:
     debug: bool = False  # on a DebugMachine, for emu.debug
     quantum: int = DEFAULT_QUANTUM
     schedule: int | None = None  # seed of an interleaving; preempts between any two instructions, so it implies exact
+    traced: bool = False  # the machine has `on_block`
     slice_method: Literal["native", "python"] | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_ENVIRONMENT))
 
@@ -178,6 +180,8 @@ class System:
             reason = machine.run()
             if reason != "budget" or length == left:
                 return reason
+            if machine.on_block is not None:
+                machine.on_block(machine.regs[RIP], 0)
             kernel.traps.tick()
             if kernel.sched.current is None:
                 return "stopped"
@@ -333,7 +337,7 @@ def _machine(options: Options) -> Machine:
     if options.debug:
         return DebugMachine(options.memory & -4096, options.quantum)
     exact = options.exact or options.max_insns is not None or options.schedule is not None
-    return Machine(options.memory & -4096, options.quantum, options.slice_method, exact)
+    return Machine(options.memory & -4096, options.quantum, options.slice_method, exact, traced=options.traced)
 
 
 def _kernel(machine: Machine, config: Config) -> Kernel:

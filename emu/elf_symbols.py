@@ -89,6 +89,14 @@ class ElfTables:
         except Exception:
             return None
 
+    def rows(self) -> list[Row]:
+        """The whole line table, as far as it can be read."""
+        try:
+            dwarf = self._dwarf
+            return [row for unit in dwarf.iter_CUs() for row in self._table(unit)] if dwarf is not None else []
+        except Exception:
+            return []
+
     def address_of_line(self, file: str, line: int) -> int | None:
         """The first instruction of a line of a file, named by the end of its path; "" is the first one that has it."""
         try:

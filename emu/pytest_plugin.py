@@ -43,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--schedules", type=int, default=0, metavar="N", help="run each guest test under N interleavings")
     group.addoption("--emu-seed", type=int, default=None, metavar="SEED", help="run under this interleaving only")
     group.addoption("--emu-fork", default="", metavar="KINDS", help="classic,odf,sfork: tests that do not say")
+    group.addoption("--emu-cov", default="", metavar="DIR", help="write the coverage of guest programs into DIR")
     group.addoption("--emu-mem", default="", metavar="SIZES", help="64M,1G: guest RAM of tests that do not say")
 
 
@@ -150,7 +151,8 @@ class GuestItem(pytest.Item):
         """Run it, and compare. Raises GuestFailure."""
         from emu.testing.judge import judge
 
-        report = judge(self.variant, self.path, _option(self.config, "emu_update"))
+        cover = _cover(self.config, self.nodeid)
+        report = judge(self.variant, self.path, _option(self.config, "emu_update"), cover)
         if report:
             raise GuestFailure("\n".join([*report, *self._replay()]))
 
@@ -212,6 +214,7 @@ def emulate(request: pytest.FixtureRequest) -> Emulate:
         _chosen(request, "schedule", None),
         _chosen(request, "ram_size", 1 << 30),
         _option(request.config, "emu_update"),
+        _cover(request.config, request.node.nodeid),
     )
 
 
@@ -241,3 +244,46 @@ def pytest_runtest_makereport(
         for title, text in emulated.sections():
             report.sections.append((title, text))
     return report
+
+
+# -- coverage --------------------------------------------------------------------------------------
+
+_STORE = pytest.StashKey[Any]()
+
+
+def _store(config: pytest.Config) -> Any:
+    from emu.testing.coverage import Store
+
+    return config.stash.setdefault(_STORE, Store())
+
+
+def _cover(config: pytest.Config, test: str) -> Callable[[System], object] | None:
+    """What a system is given to before it runs under a test, if coverage is wanted."""
+    if not _option(config, "emu_cov"):
+        return None
+    store = _store(config)
+    return lambda system: store.listen(test, system)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """A worker of pytest-xdist has ended: what it covered."""
+    part = getattr(node, "workeroutput", {}).get("emu_cov")
+    if part:
+        _store(node.config).merge(part)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the coverage over, from a worker."""
+    output: Any = getattr(session.config, "workeroutput", None)
+    if output is not None and _STORE in session.config.stash:
+        output["emu_cov"] = session.config.stash[_STORE].dump()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Write it, and say what there is."""
+    directory = _option(config, "emu_cov")
+    if directory and _STORE in config.stash:
+        terminalreporter.section(f"coverage of guest programs, in {directory}")
+        for line in config.stash[_STORE].write(Path(directory)):
+            terminalreporter.line(line)

@@ -44,6 +44,7 @@ SyscallHook = ctypes.CFUNCTYPE(None)  # (uc, data): both arguments left unread, 
 InterruptHook = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32)
 InHook = ctypes.CFUNCTYPE(ctypes.c_uint32)
 CodeHook = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)
+BlockHook = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32)
 MemoryHook = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_int, ctypes.c_uint64
 )  # (uc, type, physical address, size, value)

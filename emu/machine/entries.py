@@ -13,6 +13,7 @@ The invariants, each the cure of a misbehaviour of the engine:
 - No exception leaves a callback (ctypes would print and drop it): it is kept, the engine stopped, and `run` raises.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from emu.machine import aborts, layout, native
@@ -64,6 +65,10 @@ class _NoKernel:
 
 class Entries(CpuState):
     """A CPU that enters a `TrapHandler`. `machine.Machine` adds the loop."""
+
+    _traced = False  # set before the hooks are installed
+    #: Of a traced machine: told a block's address and size in bytes; size 0: it was cut off before this instruction.
+    on_block: Callable[[int, int], object] | None = None
 
     def __init__(
         self, engine: uc.Engine, ram: Ram, stubs: native.NativeCode | None, exact: bool, in_place: bool
@@ -123,6 +128,8 @@ class Entries(CpuState):
             engine.hook(uc.HOOK_BLOCK, stubs.block, native.data_of(self._block_counter))
         else:
             engine.hook(uc.HOOK_BLOCK, uc.SyscallHook(self._block_hook))
+        if self._traced:
+            engine.hook(uc.HOOK_BLOCK, uc.BlockHook(self._traced_hook))
         if self.exact:
             self._hook_instructions()
 
@@ -204,6 +211,14 @@ class Entries(CpuState):
     def _refuse_hook(self, vector: int) -> None:
         try:
             self._refuse(vector)
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _traced_hook(self, _engine: int, address: int, size: int) -> None:
+        """Tell `on_block`, unless the slice ends before this block: it is begun again then."""
+        try:
+            if self.on_block is not None and self._block_counter.left >= 0 and not self._odd:
+                self.on_block(address, size)
         except BaseException as failure:
             self._fail(failure)
 

@@ -28,11 +28,13 @@ def line(event: Event) -> str:
 
 
 def recorder(system: System, chosen: Filter | str = "") -> Recorder:
-    """A recorder that listens to a system from now on."""
+    """A recorder that listens to a system from now on. `insns` needs one with Options.traced."""
     chosen = Filter(chosen) if isinstance(chosen, str) else chosen
     names = Names(Symbols.of(system.program), system.task(1).name)
     made = Recorder(names, chosen, Wording(_begin, _end), lambda: system.kernel.cpu.regs)
     system.observe(made)
+    if chosen.functions() and system.options.traced:
+        system.machine.on_block = lambda address, size: made.block(system.kernel.sched.current, address, size)
     if chosen.kinds() & {"table", "frame"}:
         system.kernel.frames.listener = made
     return made

@@ -12,9 +12,11 @@ from emu.api import result as result_of
 from emu.boot import System
 from emu.program import Program
 from emu.render.trace import lines, recorder
+from emu.testing.evidence import Cover
 from emu.testing.golden import compare_golden, golden_path
 from emu.testing.loading import load
 from emu.testing.variants import FORK_CALLS
+from emu.trace import Filter
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,23 @@ class Again:
 
     def golden(self, name: str, chosen: str) -> None:
         """See Emulated.golden."""
-        with self.emulate.boot(self.prog, self.args, **self.options) as system:
-            made = recorder(system, chosen)
+        wanted = Filter(chosen)
+        options = {**self.options, "traced": True} if wanted.functions() else self.options
+        with self.emulate.boot(self.prog, self.args, **options) as system:
+            made = recorder(system, wanted)
             system.run()
+            made.close()
             compare_golden(golden_path(self.emulate.test, name), lines(made.events), self.emulate.update, chosen)
 
 
 class Emulate:
     """Runs programs; relative paths are looked for beside the test, then in the current directory."""
 
-    def __init__(self, test: Path, fork: str, schedule: int | None, memory: int, update: bool) -> None:
+    def __init__(
+        self, test: Path, fork: str, schedule: int | None, memory: int, update: bool, cover: Cover | None = None
+    ) -> None:
         self.test, self.update = test, update
+        self._cover = cover
         self._fork, self._schedule, self._memory = fork, schedule, memory
         self.results: list[Result] = []
 
@@ -76,7 +84,11 @@ class Emulate:
         syntax: str = chosen.pop("syntax", "intel")
         if not isinstance(prog, Program):
             prog = load(self._find(prog), assembler, syntax, call)
-        return boot_system(prog, args, fork="classic" if fork == "sfork" else fork, env=env, **chosen)
+        traced = bool(chosen.pop("traced", False)) or self._cover is not None
+        system = boot_system(prog, args, fork="classic" if fork == "sfork" else fork, env=env, traced=traced, **chosen)
+        if self._cover is not None:
+            self._cover(system)
+        return system
 
     def _find(self, prog: str | os.PathLike[str]) -> str:
         beside = self.test.parent / os.fspath(prog)

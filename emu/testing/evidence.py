@@ -1,6 +1,6 @@
 """One run of a program under test, and what it left behind: also what only the moment of its end knows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -25,6 +25,7 @@ REGISTERS: Final = (
 )  # fmt: skip
 _SYSCALL_LENGTH: Final = 2
 Wanted = tuple[str, int, int]  # symbol, offset, size
+Cover = Callable[[System], object]
 
 
 class Area(NamedTuple):
@@ -140,8 +141,8 @@ class AtEnd:
         return ""
 
 
-def boot_variant(variant: "Variant") -> System:
-    """A system as the variant says, before its first instruction."""
+def boot_variant(variant: "Variant", traced: bool = False) -> System:
+    """A system as the variant says, before its first instruction; on a traced machine for coverage."""
     plan = variant.plan
     environment = {**DEFAULT_ENVIRONMENT, **plan.env, **variant.environment}
     options = Options(
@@ -152,6 +153,7 @@ def boot_variant(variant: "Variant") -> System:
         max_insns=plan.max_insns,
         exact=plan.exact,
         schedule=variant.seed,
+        traced=traced,
         environment=environment,
     )
     streams = (BytesStream(plan.stdin), BytesStream(), BytesStream())
@@ -165,9 +167,11 @@ def boot_variant(variant: "Variant") -> System:
     return system
 
 
-def run_variant(variant: "Variant", wanted: Sequence[Wanted] = ()) -> Evidence:
-    """Run it to its end. Raises EmuError where it cannot be."""
-    with boot_variant(variant) as system:
+def run_variant(variant: "Variant", wanted: Sequence[Wanted] = (), cover: Cover | None = None) -> Evidence:
+    """Run it to its end; `cover` is given the system before. Raises EmuError where it cannot be run."""
+    with boot_variant(variant, cover is not None) as system:
+        if cover is not None:
+            cover(system)
         end = AtEnd(system, wanted)
         system.observe(end)
         schedule = system.kernel.plan.schedule

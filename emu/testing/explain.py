@@ -14,7 +14,7 @@ from emu.symbols import Symbols
 from emu.testing.evidence import Evidence, boot_variant
 from emu.testing.expect import Expectation
 from emu.testing.variants import Variant
-from emu.trace import Event
+from emu.trace import Event, Filter
 from mini_kernel.uapi import signal_names
 
 _MOST: Final = 12  # events shown of a kind
@@ -55,9 +55,11 @@ class _Places:
 
 
 def _events(variant: Variant, chosen: str = "") -> list[Event]:
-    with boot_variant(variant) as system:
-        made = recorder(system, chosen)
+    wanted = Filter(chosen)
+    with boot_variant(variant, traced=bool(wanted.functions())) as system:
+        made = recorder(system, wanted)
         system.run()
+        made.close()
         return made.events
 
 

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from emu.testing.evidence import run_variant
+from emu.testing.evidence import Cover, run_variant
 from emu.testing.explain import explain, trace_lines
 from emu.testing.golden import GoldenMismatch, compare_golden, golden_path
 from emu.testing.loading import load_variant
 from emu.testing.variants import Variant
 
 
-def judge(variant: Variant, test: Path, update: bool) -> list[str]:
+def judge(variant: Variant, test: Path, update: bool, cover: Cover | None = None) -> list[str]:
     """What is wrong, in lines; empty when all is as expected. Raises EmuError where the program cannot be run."""
     plan = load_variant(variant).plan
-    evidence = run_variant(variant, plan.wanted())
+    evidence = run_variant(variant, plan.wanted(), cover)
     failed = [expectation for expectation in plan.expectations if not expectation.holds(evidence)]
     if not plan.expectations and not plan.goldens and (evidence.signal is not None or evidence.exit):
         return ["no line says what is expected, so exit status 0 is", *explain(variant, evidence, [])]

@@ -7,16 +7,20 @@ Tasks       p1, p2, ... in the order of their forks; threads p1.2, p1.3, ...
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
+from emu import disasm
 from emu.origin import origin
+from emu.peek import peek
 from emu.symbols import ImageSymbols, Symbols
 from mini_kernel.mm.mm import Mm
 from mini_kernel.task import Task
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{4,16}\b")
 _ANONYMOUS: Final = "/dev/zero (deleted)"  # what Linux calls the file of shared anonymous memory
+_RELATIVE: Final = re.compile(r"rip ([+-]) (0x[0-9a-f]+|\d+)")
 _LOWEST: Final = 0x1000  # below are lengths and flags
 
 Region = tuple[int, int, str]  # start, end, name
@@ -86,6 +90,22 @@ class Names:
         if name is None or self._assembled:
             return at, name or ""
         return (at, name.partition("+")[0]) if self._symbols.line(at) else (0, "")
+
+    def instructions(self, task: Task, address: int, size: int) -> Iterator[tuple[int, str, str]]:
+        """Those of a block of the program: address, function, and text with names for addresses."""
+        name = self._symbols.name(address) if task.name == self._program else None
+        if name is None or task.user_mm is None:
+            return
+        function = name.partition("+")[0]
+        data = peek(task.user_mm, address, size)
+        while data and (instruction := disasm.one(data, address)) is not None:
+            text = _RELATIVE.sub(partial(self._relative, task, instruction.end), instruction.text)
+            yield address, function, self.in_text(task)(text)
+            address, data = instruction.end, data[instruction.size :]
+
+    def _relative(self, task: Task, end: int, found: re.Match[str]) -> str:
+        distance = int(found[2], 16)
+        return self.address(task, end + (distance if found[1] == "+" else -distance))
 
     def address(self, task: Task, address: int) -> str:
         """Any address of the task's."""

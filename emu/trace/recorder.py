@@ -39,6 +39,26 @@ class Recorder:
         self._regs = regs
         self._calls: dict[int, tuple[int, object, str]] = {}  # number, what `begin` gave, text; by tid
         self._task: Task | None = None  # who entered the kernel last
+        self._begun: list[Event] = []  # instructions of the block that runs
+
+    # -- instructions -------------------------------------------------------------------------------
+
+    def block(self, task: Task | None, address: int, size: int) -> None:
+        """A block begins (Machine.on_block): its instructions, if they are those of a function that is wanted."""
+        self._flush()
+        if task is not None and size:
+            for at, name, text in self._names.instructions(task, address, size):
+                if self._filter.wants("insn", name):
+                    self._begun.append(Event("insn", self._names.task(task), name, text, at=at))
+
+    def _flush(self, end: int = 1 << 64) -> None:
+        """The block has run, up to the instruction at `end`."""
+        self.events += [event for event in self._begun if event.at < end]
+        self._begun.clear()
+
+    def close(self) -> None:
+        """The run is over."""
+        self._flush()
 
     def _add(self, kind: str, task: Task, name: str, text: str = "", result: str = "", back: int = 0) -> None:
         if self._filter.wants(kind, name):
@@ -50,6 +70,7 @@ class Recorder:
 
     def syscall_enter(self, task: Task, number: int, arguments: tuple[int, ...]) -> None:
         """Keep what is known before the call."""
+        self._flush()
         self._task = task
         if self._filter.wants("syscall", _name(number)):
             begun, text = self._wording.begin(task, number, arguments)
@@ -74,11 +95,13 @@ class Recorder:
 
     def signal(self, task: Task, info: SigInfo) -> None:
         """A signal is delivered."""
+        self._flush(self._regs()[RIP] if self._begun else 0)
         name = signal_names.get(info.signo, str(info.signo))
         self._add("signal", task, name, f"code {info.code}")
 
     def fault(self, task: Task, address: int, error: int, fault_class: str) -> None:
         """A page fault; the place is the instruction that accesses."""
+        self._flush(self._regs()[RIP])
         self._task = task
         if self._filter.wants("fault", fault_class):
             access = "write" if error & PF_WRITE else "fetch" if error & PF_INSTR else "read"

@@ -121,6 +121,40 @@ def test_times_are_left_out() -> None:
     ]
 
 
+LOOP = """
+_start:
+    mov ecx, 2
+    call add
+    hlt
+add:
+    inc qword ptr [rip + cell]
+    dec ecx
+    jnz add
+    ret
+.data
+cell: .quad 0
+"""
+INSTRUCTIONS = """\
+p1 insn    add inc qword ptr [cell]
+p1 insn    add dec ecx
+p1 insn    add jne add
+p1 insn    add inc qword ptr [cell]
+p1 insn    add dec ecx
+p1 insn    add jne add
+p1 insn    add ret
+"""
+
+
+def test_instructions_of_a_function_are_recorded_as_they_run() -> None:
+    """Once each, also where one faults first; addresses by name."""
+    with System(program(LOOP), options=Options(traced=True)) as system:
+        made = recorder(system, "insns(a*)")
+        system.run()
+        made.close()
+        found = lines(made.events)
+    assert found == INSTRUCTIONS.splitlines()
+
+
 @pytest.mark.parametrize(("text", "kept"), [
     ("", {"syscall", "fault", "signal", "fork", "exit"}),
     ("all", {"syscall", "fault", "signal", "fork", "exit", "table", "frame", "insn"}),

@@ -1,0 +1,14 @@
+"""Coverage of guest programs: which blocks, lines and branches ran, per test and in all.
+
+collect.py   the observer that counts blocks and edges of one program
+lines.py     blocks and edges -> lines, functions and branches, with the program's line table
+drcov.py     the format of DynamoRIO's drcov, version 2: blocks, for disassemblers
+lcov.py      lcov's tracefile: lines, functions, branches
+"""
+
+from emu.coverage.collect import Collector, Counts
+from emu.coverage.drcov import to_drcov
+from emu.coverage.lcov import to_lcov
+from emu.coverage.lines import Covered, covered, summary
+
+__all__ = ["Collector", "Counts", "Covered", "covered", "summary", "to_drcov", "to_lcov"]

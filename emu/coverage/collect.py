@@ -1,0 +1,94 @@
+"""Counting blocks and edges of one program while it runs."""
+
+from dataclasses import dataclass, field
+
+from emu.boot import System
+from mini_kernel.task import SigInfo, Task
+from mini_kernel.x86 import RIP
+
+Block = tuple[int, int]  # address and size in bytes
+
+
+@dataclass
+class Counts:
+    """How often blocks were run, and how often one followed the other. Addresses are those of the program file."""
+
+    blocks: dict[Block, int] = field(default_factory=dict[Block, int])
+    edges: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])  # (end of a block, next)
+
+    def add(self, other: "Counts") -> None:
+        """Merge another run of the same program."""
+        for block, count in other.blocks.items():
+            self.blocks[block] = self.blocks.get(block, 0) + count
+        for edge, count in other.edges.items():
+            self.edges[edge] = self.edges.get(edge, 0) + count
+
+
+class Collector:
+    """Listens to a traced system: counts what every task that runs its program does, forked ones too.
+
+    A block that faults in its middle, or whose task loses the CPU there, is counted as far as it came; the rest is a
+    block of its own.
+    """
+
+    def __init__(self, system: System) -> None:
+        self.counts = Counts()
+        self._sched = system.kernel.sched
+        self._regs = system.machine.regs
+        self._name = system.task(1).name
+        self._last: dict[int, Block] = {}  # by tid
+        system.machine.on_block = self._block
+        system.observe(self)
+
+    def _block(self, address: int, size: int) -> None:
+        task = self._sched.current
+        if task is None or task.name != self._name:
+            return
+        if not size:
+            self._cut(task)
+            return
+        blocks, block = self.counts.blocks, (address, size)
+        blocks[block] = blocks.get(block, 0) + 1
+        last = self._last.get(task.tid)
+        if last is not None:
+            edge = last[0] + last[1], address
+            self.counts.edges[edge] = self.counts.edges.get(edge, 0) + 1
+        self._last[task.tid] = block
+
+    def _cut(self, task: Task) -> None:
+        """The block that was begun last ended at the instruction that faults."""
+        last = self._last.pop(task.tid, None)
+        rip = self._regs[RIP]
+        if last is None or not last[0] <= rip < last[0] + last[1]:
+            return
+        blocks = self.counts.blocks
+        blocks[last] -= 1
+        if not blocks[last]:
+            del blocks[last]
+        if rip > last[0]:
+            done = last[0], rip - last[0]
+            blocks[done] = blocks.get(done, 0) + 1
+
+    def fault(self, task: Task, address: int, error: int, fault_class: str) -> None:
+        """A page fault."""
+        self._cut(task)
+
+    def signal(self, task: Task, info: SigInfo) -> None:
+        """Other exceptions come as signals; a handler is no edge of the program's."""
+        self._cut(task)
+
+    def syscall_enter(self, task: Task, number: int, arguments: tuple[int, ...]) -> None:
+        """Nothing changes."""
+
+    def syscall_wait(self, task: Task, number: int) -> None:
+        """Nothing changes."""
+
+    def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
+        """Nothing changes."""
+
+    def forked(self, task: Task, child: Task, kind: str) -> None:
+        """The child goes on where its parent is."""
+
+    def exited(self, task: Task, status: int) -> None:
+        """The number may be used again."""
+        self._last.pop(task.tid, None)
