@@ -42,6 +42,8 @@ from mini_kernel.uapi.errno import EINTR, ELOOP
 from mini_kernel.uapi.fcntl import O_RDONLY
 from mini_kernel.uapi.signal import SIGKILL
 
+#: Families of processes and trees of directories are as deep as the guest likes.
+_NODES: Final = (Process, Task, Directory)
 _HANDLE_NAMES: Final = ("ram", "cpu", "observer")
 MAX_RECORDS: Final = 1000  # fault records that are kept
 MAX_LEDGERS: Final = 4096  # dead processes whose costs are kept apart; the rest are only in the sum
@@ -289,7 +291,7 @@ class Kernel:
         """
         state = {name: value for name, value in self.__dict__.items() if name not in _HANDLE_NAMES}
         used = self.frames.used()
-        objects = snapshot.dump(state, self._handles())
+        objects = snapshot.dump(state, self._handles(), _NODES)
         kept = self.ram.tables[used] if contents else np.empty((0, 512), np.uint64)
         return Image(objects, self.cpu.save(), self.cpu.slice_left, used, kept)
 

@@ -40,12 +40,23 @@ class Image:
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, handles: dict[str, Any]) -> None:
-        super().__init__(file, protocol=5)
-        self._names = {id(handle): name for name, handle in handles.items()}
+    """Pickles a node where it is met as a number and its class. What is in it comes later, one node after the other."""
 
-    def persistent_id(self, obj: Any) -> str | None:
-        """Name a handle instead of pickling it."""
+    def __init__(self, file: io.BytesIO, handles: dict[str, Any], kinds: tuple[type, ...]) -> None:
+        super().__init__(file, protocol=5)
+        self._kinds = kinds
+        self._names = {id(handle): name for name, handle in handles.items()}
+        self.nodes: list[Any] = []
+        self._numbers: dict[int, int] = {}  # by id
+
+    def persistent_id(self, obj: Any) -> str | tuple[int, type] | None:
+        """Name a handle or number a node instead of pickling it."""
+        if isinstance(obj, self._kinds):
+            number = self._numbers.setdefault(id(obj), len(self.nodes))
+            if number == len(self.nodes):
+                self.nodes.append(obj)
+            kind: type = type(obj)  # pyright: ignore[reportUnknownVariableType]  # whatever class it is of
+            return number, kind
         return self._names.get(id(obj))
 
 
@@ -53,22 +64,38 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, handles: dict[str, Any]) -> None:
         super().__init__(file)
         self._handles = handles
+        self.nodes: list[Any] = []
 
-    def persistent_load(self, pid: str) -> Any:
-        """The handle of that name."""
-        return self._handles[pid]
+    def persistent_load(self, pid: str | tuple[int, type]) -> Any:
+        """The handle of that name, or the node of that number: an empty one if it is met for the first time."""
+        if isinstance(pid, str):
+            return self._handles[pid]
+        number, kind = pid
+        if number == len(self.nodes):
+            self.nodes.append(object.__new__(kind))
+        return self.nodes[number]
 
 
-def dump(state: Any, handles: dict[str, Any]) -> bytes:
-    """Pickle a graph of kernel objects."""
+def dump(state: Any, handles: dict[str, Any], nodes: tuple[type, ...] = ()) -> bytes:
+    """Pickle a graph of kernel objects.
+
+    `nodes` are the classes whose objects are linked to more of their kind, in chains longer than pickle can follow.
+    """
     buffer = io.BytesIO()
-    _Pickler(buffer, handles).dump(state)
+    pickler = _Pickler(buffer, handles, nodes)
+    pickler.dump(state)
+    for node in pickler.nodes:  # grows meanwhile
+        pickler.dump(vars(node))
     return buffer.getvalue()
 
 
 def load(objects: bytes, handles: dict[str, Any]) -> Any:
     """The graph again, in new objects, with these handles."""
-    return _Unpickler(io.BytesIO(objects), handles).load()
+    unpickler = _Unpickler(io.BytesIO(objects), handles)
+    state = unpickler.load()
+    for node in unpickler.nodes:
+        node.__dict__.update(unpickler.load())
+    return state
 
 
 # -- comparing ---------------------------------------------------------------------------------------

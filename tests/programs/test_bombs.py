@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from program_lab import compile_c, compiler_missing
+from program_lab import assemble, compile_c, compiler_missing
+
+from emu.boot import Options, System
+from emu.program import Program
 
 HERE = Path(__file__).parent
 MARGIN = 128  # MiB of the host beside the guest's RAM
@@ -59,8 +62,8 @@ LONG = (
     ),
     Bomb("signal_storm", "queue: EAGAIN, some 1\ntaken: 1\nsender: killed by signal 9\n"),
     Bomb("open_files", "a process: EMFILE, 1024 with the standard three\nmany: no memory\ngone\n", kills=None),
-    Bomb("fork_bomb", "fork: EAGAIN, some 1\ngone: 1\nagain: 1\n", 143, memory=512),
-    Bomb("touch_bomb", "writes: killed by signal 9\nwrites to shared memory: killed by signal 9\n", 0, True, 512),
+    Bomb("fork_bomb", "fork: EAGAIN, some 1\ngone: 1\nagain: 1\n", 143, memory=128),
+    Bomb("touch_bomb", "writes: killed by signal 9\nwrites to shared memory: killed by signal 9\n", 0, True, 256),
     Bomb("pipe_bomb", "one process: exit 7\ngone\n", kills=None, memory=256),
 )
 
@@ -104,3 +107,46 @@ def test_large_bomb_ends_at_a_quota_and_leaves_nothing(bomb: Bomb, tmp_path: Pat
 @pytest.mark.parametrize("name", ["fork_bomb", "fork_tree", "touch_bomb", "table_bomb", "recursion", "pipe_bomb"])
 def test_bomb_ends_as_well_where_forks_share_tables(name: str, tmp_path: Path) -> None:
     survive(next(bomb for bomb in SHORT if bomb.name == name), "odf", tmp_path)
+
+
+CHAIN = """
+_start:
+    mov r12d, 700
+down:
+    mov eax, SYS_mkdir
+    lea rdi, [rip + name]
+    mov esi, 0700
+    syscall
+    mov eax, SYS_chdir
+    lea rdi, [rip + name]
+    syscall
+    dec r12d
+    jnz down
+    mov r12d, 100
+more:
+    mov eax, SYS_fork
+    syscall
+    test eax, eax
+    jnz wait
+    dec r12d
+    jnz more
+wait:
+    mov eax, SYS_pause
+    syscall
+    jmp wait
+.data
+name: .asciz "d"
+"""
+
+
+def test_deep_families_and_directories_fit_into_a_snapshot() -> None:
+    """A chain of children and one of directories, longer than recursion goes: taken, compared and restored."""
+    program = Program("chain", "", assemble(CHAIN), None)
+    with System(program, (), Options(memory=32 << 20), argv0="/bin/chain") as system:
+        assert system.run().ending == "deadlock"
+        assert len(system.kernel.tasks) == 101
+        image = system.snapshot()
+        system.restore(image)
+        assert system.snapshot() == image
+        system.kernel.shutdown()
+        system.kernel.check()

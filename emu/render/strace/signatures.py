@@ -237,6 +237,7 @@ pselect6            int fdset fdset fdset timespec sigmaskpair  = select
 ppoll               pollfds uint timespec sigset len            = poll
 set_robust_list     ptr len
 get_robust_list     int oint* oint*
+getcpu              oint* oint*
 splice              fd off* fd off* len spliceflags
 tee                 fd fd len spliceflags
 sync_file_range     fd off off hex
