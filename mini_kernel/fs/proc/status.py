@@ -22,6 +22,7 @@ from mini_kernel.x86 import PAGE_SHIFT
 
 CLOCK_TICKS: Final = 100  # USER_HZ: stat counts time in these per second
 _STATES: Final = ("R (running)", "S (sleeping)", "T (stopped)", "X (dead)")  # by task.State
+_STOPPED: Final = _STATES[2]
 _ZOMBIE: Final = "Z (zombie)"
 _NS_PER_TICK: Final = 1_000_000_000 // CLOCK_TICKS
 
@@ -29,7 +30,9 @@ _NS_PER_TICK: Final = 1_000_000_000 // CLOCK_TICKS
 def state_of(subject: Subject) -> str:
     """The letter and the word."""
     task = subject.task
-    return _STATES[task.state] if task else _ZOMBIE
+    if task is None:
+        return _ZOMBIE
+    return _STOPPED if subject.process.stopped else _STATES[task.state]  # also what waits in a call meanwhile
 
 
 def name_of(subject: Subject) -> bytes:

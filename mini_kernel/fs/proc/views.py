@@ -68,6 +68,7 @@ class ProcessView(Protocol):
     name: str
     odf: int  # task.ODF_*: 0 off, 1 armed, 2 active
     oom_score_adj: int
+    stopped: bool
     exit_status: int | None
     exit_signal: int
     rlimits: dict[int, tuple[int, int]]
