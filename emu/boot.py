@@ -10,11 +10,12 @@ from typing import Any, Final, Literal, Self
 
 from emu.errors import EmuError, ProgramError
 from emu.listeners import Listeners
-from emu.machine import DEFAULT_QUANTUM, RESERVED_FRAMES, DebugMachine, Machine
+from emu.machine import DEFAULT_QUANTUM, RESERVED_FRAMES, DebugMachine, Machine, RecordMachine
 from emu.program import Program
 from emu.tape import Tape
 from mini_kernel.elf import ElfError
 from mini_kernel.errors import SysError
+from mini_kernel.fs.hosttree import HostTree
 from mini_kernel.fs.stream import BytesStream, HostStream
 from mini_kernel.kernel import Config, Image, Kernel
 from mini_kernel.ledger import Ledger
@@ -42,7 +43,7 @@ class Options:
     memory: int = DEFAULT_MEMORY
     fork: str = "classic"
     seed: int = 0
-    root: str | None = None
+    root: str | HostTree | None = None
     root_writable: bool = False  # changes below `root` are made on the host, too
     cwd: str = "/"  # where the program starts, in the guest's tree
     check: bool = False
@@ -51,6 +52,7 @@ class Options:
     timeout: float | None = None
     exact: bool = False
     debug: bool = False  # on a DebugMachine, for emu.debug
+    record: bool = False  # on a RecordMachine, with everything that comes from outside on tape
     quantum: int = DEFAULT_QUANTUM
     schedule: int | None = None  # seed of an interleaving; preempts between any two instructions, so it implies exact
     traced: bool = False  # the machine has `on_block`
@@ -88,17 +90,20 @@ class System:
         options: Options | None = None,
         streams: Streams | None = None,
         argv0: str | None = None,
+        tapes: tuple[Tape, ...] = (),
     ) -> None:
         """Boot and load `program`, ready to run its first instruction.
 
         `arguments` are those behind argv[0], which is the program's path in the guest if not given. Without
-        `streams` input is empty and output is kept (`stdout`, `stderr`).
+        `streams` input is empty and output is kept (`stdout`, `stderr`). `tapes` are in front of them where the input
+        of a recording is to be given again.
         Raises ProgramError for what cannot be loaded, EmuError for impossible options.
         """
         self.options = options or Options()
         self.program = program
         self.streams = streams or (BytesStream(), BytesStream(), BytesStream())
-        self.tapes = tuple(Tape(stream) for stream in self.streams) if self.options.debug else ()
+        taped = self.options.debug or self.options.record
+        self.tapes = tapes or (tuple(Tape(stream) for stream in self.streams) if taped else ())
         self._listeners = Listeners()
         self.machine = _machine(self.options)
         try:
@@ -336,6 +341,12 @@ def _machine(options: Options) -> Machine:
         raise EmuError(f"--thp must be one of {', '.join(THP_MODES)}, not {options.thp}")
     if options.debug:
         return DebugMachine(options.memory & -4096, options.quantum)
+    if options.record:
+        if options.exact or options.max_insns is not None or options.schedule is not None:
+            raise EmuError("only a run at full speed can be recorded: without --max-insns and --schedule")
+        if options.root_writable:
+            raise EmuError("a run that changes the host's files cannot be recorded: without --root-writable")
+        return RecordMachine(options.memory & -4096, options.quantum)
     exact = options.exact or options.max_insns is not None or options.schedule is not None
     return Machine(options.memory & -4096, options.quantum, options.slice_method, exact, traced=options.traced)
 

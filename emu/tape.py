@@ -3,7 +3,7 @@
 Replay runs the same instructions again, so the same calls reach the standard streams in the same order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from mini_kernel.errors import SysError
@@ -18,20 +18,24 @@ class Spot(NamedTuple):
     written: int
 
 
-class _Failed(NamedTuple):
+class Failure(NamedTuple):
+    """The answer was a SysError."""
+
     errno: int
 
 
-R = TypeVar("R")
+Answer = bytes | bool | int | tuple[int, int] | Failure
+R = TypeVar("R", bytes, bool, int, tuple[int, int])
 
 
 class Tape:
     """A HostStream in front of another one. The answers to questions are kept; bytes written are counted."""
 
-    def __init__(self, inner: HostStream) -> None:
+    def __init__(self, inner: HostStream, answers: Sequence[Answer] = ()) -> None:
+        """`answers` are those of a recording; questions behind their end go to `inner`."""
         self.inner = inner
         self.cancelled = False  # a read was ended by `cancel`, and the guest must not see it
-        self._answers: list[object] = []
+        self.answers: list[Answer] = list(answers)
         self._next = 0  # answer to give
         self._at = 0  # bytes written by the guest as it is now
         self._passed_on = 0  # of these, so many went to `inner`
@@ -51,17 +55,17 @@ class Tape:
         return self._answer(lambda: self.inner.read(n))
 
     def _answer(self, ask: Callable[[], R]) -> R:
-        if self._next == len(self._answers):
+        if self._next == len(self.answers):
             try:
-                self._answers.append(ask())
+                self.answers.append(ask())
             except SysError as error:
                 if error.errno == EINTR:
                     self.cancelled = True
                     raise
-                self._answers.append(_Failed(error.errno))
-        answer = self._answers[self._next]
+                self.answers.append(Failure(error.errno))
+        answer = self.answers[self._next]
         self._next += 1
-        if isinstance(answer, _Failed):
+        if isinstance(answer, Failure):
             raise SysError(answer.errno)
         return answer  # pyright: ignore[reportReturnType]  # what the same question got when it was asked first
 

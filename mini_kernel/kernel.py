@@ -55,7 +55,7 @@ class Config:
 
     seed: int = 0
     fork: str = "classic"  # what plain fork(2) means at start
-    root: str | None = None  # host directory served as `/`
+    root: str | HostTree | None = None  # host directory served as `/`
     checking: bool = False  # recompute the invariants after every kernel entry
     thp: str = "never"  # where huge pages come unasked: one of mm.THP_MODES
     root_writable: bool = False  # changes below it are made on the host, too
@@ -83,7 +83,7 @@ class Kernel:
         self.clock = Clock(cpu)
         self.sched = Scheduler(cpu, self.clock)
         root = self.config.root
-        tree = HostTree(root, self.config.root_writable) if root is not None else None
+        tree = HostTree(root, self.config.root_writable) if isinstance(root, str) else root
         self.vfs = Vfs(self.frames, self.clock, self.random, tree, self)
         self.net = Network(self.vfs.sb, self.clock, self.sched, self.random)
         self.shm = SegmentTable(self.frames, self.clock, self.sched)

@@ -13,9 +13,9 @@ MAX_EVENTS: Final = 500_000
 class Divergence(EmuError):
     """A replay came to something else than the first time: where, what was expected, what came. Our mistake."""
 
-    def __init__(self, time: Time, expected: list[Event], found: list[Event]) -> None:
+    def __init__(self, time: Time, expected: list[Event], found: list[Event], what: str = "") -> None:
         at = f"instruction {time.instructions}, kernel entry {time.entries}"
-        super().__init__(f"the replay diverges at {at}: expected {expected}, found {found}")
+        super().__init__(f"the replay diverges at {at}: {what or f'expected {expected}, found {found}'}")
         self.time = time
         self.expected = expected
         self.found = found

@@ -21,6 +21,7 @@ from emu.debug.stops import (
     FrameChanged,
     Interrupted,
     LimitReached,
+    RecordingOver,
     Stepped,
     Stop,
     TaskGone,
@@ -30,6 +31,7 @@ from emu.debug.tap import Call, Tap, Trap
 from emu.debug.watching import Watches
 from emu.errors import EmuError
 from emu.machine import DebugMachine
+from emu.recording import Beyond, Recording
 from emu.symbols import SourceLine, Symbols
 from mini_kernel.mm import uaccess
 from mini_kernel.task import Task
@@ -79,8 +81,11 @@ class Runner:
     stops        everything that the last stop was about; verbs return the first
     """
 
-    def __init__(self, system: System) -> None:
-        """Raises DebugError for a system that was not made with Options(debug=True)."""
+    def __init__(self, system: System, recording: Recording | None = None) -> None:
+        """`recording` is what the system was made from (Recording.boot).
+
+        Raises DebugError for a system that was not made with Options(debug=True).
+        """
         if not isinstance(system.machine, DebugMachine):
             raise DebugError("the system was not booted for debugging")
         self.system = system
@@ -102,6 +107,10 @@ class Runner:
         self.history = History(self)
         self.tap.tapes = self.history.tapes
         self.tap.after = self._entry_over
+        if recording is not None:
+            self.tap.digests = recording.digests
+            if recording.ending in ("interrupted", "timeout"):
+                self.machine.set_end(recording.jumps)
 
     # -- where we are -------------------------------------------------------------------------------
 
@@ -274,7 +283,11 @@ class Runner:
         elif reason == "interrupted":
             if self._plan.until is not None:
                 raise ReplayInterrupted
-            self.stops.append(self._here(Interrupted))
+            beyond = self.system.streams[0]
+            ended = isinstance(beyond, Beyond) and beyond.reached
+            self.stops.append(self._here(RecordingOver if ended else Interrupted))
+        elif reason == "end":
+            self.stops.append(self._here(RecordingOver))
         elif reason == "access":
             self._accessed()
         elif reason in ("budget", "probe"):

@@ -127,5 +127,10 @@ class AtBeginning(Stop):
 
 
 @dataclass(frozen=True)
+class RecordingOver(Stop):
+    """The run was recorded up to here: it was interrupted, or its time was up."""
+
+
+@dataclass(frozen=True)
 class Interrupted(Stop):
     """Debugger.interrupt was called."""

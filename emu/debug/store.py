@@ -12,6 +12,7 @@ import numpy as np
 
 from emu.boot import System
 from emu.debug.events import Time
+from emu.debug.tap import Entry
 from emu.machine import DebugMachine
 from emu.tape import Spot, Tape
 from mini_kernel.snapshot import Image
@@ -37,8 +38,9 @@ class Snapshot:
     cpu: bytes
     slice_left: int
     last_end: int
+    jumps: int
     preempts: bool
-    last_entry: tuple[int, bool]
+    last_entry: Entry
     spots: tuple[Spot, ...]
     pages: dict[int, bytes]
     size: int = 0
@@ -52,16 +54,14 @@ class Store:
         self._machine = machine
         self._tapes = tapes
 
-    def take(
-        self, time: Time, root: bool, preempts: bool, last_entry: tuple[int, bool], before: Snapshot | None
-    ) -> Snapshot:
+    def take(self, time: Time, root: bool, preempts: bool, last_entry: Entry, before: Snapshot | None) -> Snapshot:
         """The system now, sharing pages with the snapshot `before`."""
         kernel, machine = self._system.kernel, self._machine
         image = kernel.snapshot(contents=False)
         pages, new = self._pages(image.pfns.tolist(), before.pages if before else {})
         spots = tuple(tape.spot() for tape in self._tapes)
         size = new * PAGE_SIZE + len(image.objects) + _PER_PAGE * len(pages)
-        clock = image.slice_left, machine.last_end
+        clock = image.slice_left, machine.last_end, machine.jumps
         return Snapshot(time, root, image.objects, image.cpu, *clock, preempts, last_entry, spots, pages, size)
 
     def _pages(self, pfns: list[int], before: dict[int, bytes]) -> tuple[dict[int, bytes], int]:
@@ -88,8 +88,9 @@ class Store:
         pfns = np.fromiter(snapshot.pages, np.int64, len(snapshot.pages))
         contents = np.frombuffer(b"".join(snapshot.pages.values()), np.uint64).reshape(-1, 512)
         image = Image(snapshot.objects, snapshot.cpu, snapshot.slice_left, pfns, contents)
-        self._system.kernel.restore(image)
         machine = self._machine
+        machine.set_jumps(snapshot.jumps)
+        self._system.kernel.restore(image)
         machine.set_instructions(snapshot.time.instructions)
         machine.last_end = snapshot.last_end
         for tape, spot in zip(self._tapes, snapshot.spots, strict=True):

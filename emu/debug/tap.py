@@ -6,9 +6,10 @@ is ever interrupted. Only calls and faults can also be stopped *before* the kern
 the instruction comes again.
 """
 
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from emu.boot import System
 from emu.debug.events import (
@@ -30,6 +31,7 @@ from emu.debug.events import (
     Time,
     Walk,
 )
+from emu.debug.log import Divergence
 from emu.machine import DebugMachine
 from emu.tape import Tape
 from mini_kernel.mm.foresee import Verdict, foresee
@@ -41,6 +43,14 @@ from mini_kernel.uapi.numbers import SYS_execve, SYS_execveat
 from mini_kernel.x86 import RAX, RIP, TASK_SIZE, VEC_BP, VEC_DB, VEC_PF
 
 _EXECS: Final = frozenset((SYS_execve, SYS_execveat))
+
+
+class Entry(NamedTuple):
+    """A kernel entry: instructions begun before it, whether it was a system call, and how many were none so far."""
+
+    instructions: int
+    call: bool
+    traps: int
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,8 @@ class Tap:
     before                       called when one begins, unless it is held back
     after                        called when an entry is over; True: stop
     preempts                     False: time slices do not end
-    last_entry                   (instructions, whether it was a system call) of the last one
+    last_entry                   the last one
+    digests                      of a recording: the registers' checksums at exceptions and ticks
     entries                      kernel entries so far; part of the time
     events                       of the entry that is going on or has just ended
     """
@@ -88,7 +99,8 @@ class Tap:
         self.after: Callable[[], bool] = _no_end
         self.before: Callable[[], None] | None = None
         self.tapes: tuple[Tape, ...] = ()
-        self.last_entry = (-1, True)
+        self.last_entry = Entry(-1, True, 0)
+        self.digests: Sequence[int] = ()
         self.preempts = True
         self.entries = 0
         self.events: list[Event] = []
@@ -107,7 +119,7 @@ class Tap:
         """An entry that was stopped before shall not go on, but stop before itself again."""
         self._held = None
 
-    def forget(self, last_entry: tuple[int, bool]) -> None:
+    def forget(self, last_entry: Entry) -> None:
         """The system has been put back: nothing that was seen holds."""
         self.events = []
         self._held = None
@@ -121,8 +133,7 @@ class Tap:
     @property
     def is_behind_entry(self) -> bool:
         """True if the next instruction has caused a kernel entry already: it faulted, or the time slice was over."""
-        instructions, call = self.last_entry
-        return not call and instructions == self.machine.instructions()
+        return not self.last_entry.call and self.last_entry.instructions == self.machine.instructions()
 
     def _was_cancelled(self) -> bool:
         """True if the call waited for input when the user interrupted: it has not happened."""
@@ -183,7 +194,10 @@ class Tap:
         if self.before is not None:
             self.before()
         self.entries += 1
-        self.last_entry = self.machine.instructions(), call
+        traps = self.last_entry.traps
+        self.last_entry = Entry(self.machine.instructions(), call, traps if call else traps + 1)
+        if not call and traps < len(self.digests) and self.digests[traps] != zlib.crc32(self.machine.regs):
+            raise Divergence(self.now(), [], [], "the registers are others than when it was recorded")
         self.events = []
 
     def _end(self, before: Task) -> None:

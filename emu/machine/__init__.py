@@ -7,6 +7,7 @@ boot.py      from reset to ring 3
 cpu.py       the register file, in place or by copy
 native.py    host machine code for block and instruction counting
 probes.py    host machine code that stops before instructions and behind memory accesses
+jumps.py     machines whose clock does not depend on how they are watched
 debugging.py a machine with such probes
 aborts.py    the translator's abort becomes #UD
 machine.py   hooks, entries into the kernel, time slices
@@ -18,6 +19,7 @@ selftest.py  what `emu selftest` reports
 from emu.machine.boot import RESERVED_FRAMES
 from emu.machine.debugging import RECORD_BYTES, Access, DebugMachine, Range
 from emu.machine.errors import ClosedError, EngineError, MachineError
+from emu.machine.jumps import RecordMachine
 from emu.machine.machine import DEFAULT_QUANTUM, Machine
 from emu.machine.ram import Ram
 
@@ -33,4 +35,5 @@ __all__ = [
     "MachineError",
     "Ram",
     "Range",
+    "RecordMachine",
 ]

@@ -13,7 +13,8 @@ from emu.machine import native, probes
 from emu.machine.cpu import NOWHERE
 from emu.machine.entries import FLUSH_CODE, FLUSH_TLB, NEVER
 from emu.machine.errors import MachineError
-from emu.machine.machine import DEFAULT_QUANTUM, Machine, StopReason
+from emu.machine.jumps import JumpMachine
+from emu.machine.machine import DEFAULT_QUANTUM, StopReason
 from mini_kernel.x86 import PAGE_SHIFT, R11, RCX, RIP
 
 AccessKind = Literal["read", "write"]
@@ -39,40 +40,38 @@ class Range(NamedTuple):
     writes: bool
 
 
-class DebugMachine(Machine):
+class DebugMachine(JumpMachine):
     """A Machine with a Probe. Raises MachineError where the host cannot run native code."""
 
     def __init__(self, ram_bytes: int, quantum: int = DEFAULT_QUANTUM, huge_pages: bool = True) -> None:
         code = probes.load()
         if code is None:
             raise MachineError("the debugger needs an x86-64 host that allows executable memory")
-        self._pages, self._step_at, self._access_at = code
+        self._probes = code
         self._tables = probes.Tables()
         self._ranges: tuple[Range, ...] = ()
         self._held: int | None = None  # the budget, while an access has set it to 0
         self._from = NOWHERE  # the instruction that entered the kernel
         self.accesses: list[Access] = []
         super().__init__(ram_bytes, quantum, "native", exact=True, huge_pages=huge_pages)
-        self._left = NEVER  # blocks do not end slices here
-        self.slice_left = quantum
-        if not self.in_place:
-            raise MachineError("the debugger needs the engine's register file in place")
+        self._start_clock()
 
     def _new_code_counter(self, stop: int) -> native.Counter:
         self._probe = probes.Probe(NEVER, stop, 0, NOWHERE, self._registers_at)
         self._probe.filter = ctypes.addressof(self._tables.steps)
         self._probe.end = self._probe.resume = NOWHERE
         self._probe.tick_at = NEVER
+        self._jumper = self._probe
         return self._probe
 
     def _hook_instructions(self) -> None:
         engine = self._engine
-        engine.hook(uc.HOOK_CODE, self._step_at, native.data_of(self._probe))
+        engine.hook(uc.HOOK_CODE, self._probes.step, native.data_of(self._probe))
         self._callback = uc.MemoryHook(self._access_hook)
         self._access_frame = probes.AccessFrame(
             native.address_of(self._callback), ctypes.addressof(self._tables.frames)
         )
-        engine.hook(uc.HOOK_MEM_READ | uc.HOOK_MEM_WRITE, self._access_at, native.data_of(self._access_frame))
+        engine.hook(uc.HOOK_MEM_READ | uc.HOOK_MEM_WRITE, self._probes.access, native.data_of(self._access_frame))
 
     # -- what to stop for ---------------------------------------------------------------------------
 
@@ -122,6 +121,10 @@ class DebugMachine(Machine):
         """Set the clock of `instructions()`, to a moment at which no instruction is half done."""
         self._probe.count = count
         self._probe.last = NOWHERE
+
+    def set_jumps(self, count: int) -> None:
+        """Set the clock of `blocks()`. The next tick is to be set as well."""
+        self._probe.jumps = count
 
     def run(self) -> StopReason:
         """As Machine.run, or "probe" or "access"."""
@@ -179,6 +182,15 @@ class DebugMachine(Machine):
             if probe.ring:
                 probe.ring -= RECORD_BYTES
 
+    def _prepare_syscall(self) -> None:
+        end = self._probe.end  # what is behind a system call is no jump
+        super()._prepare_syscall()
+        self._probe.end = end
+
+    def _tick(self) -> None:
+        self._settle(begun=False)
+        super()._tick()
+
     def _cut_short(self) -> StopReason | None:
         probe = self._probe
         if self._held is not None and probe.left < 0:
@@ -188,43 +200,6 @@ class DebugMachine(Machine):
             hit, probe.hit = probe.hit, 0
             return "tick" if hit == probes.TICK else "probe"
         return super()._cut_short()
-
-    # -- time -----------------------------------------------------------------------------------------
-
-    def blocks(self) -> int:
-        """Jumps: the clock does not depend on where the machine was stopped."""
-        return self._probe.jumps
-
-    @property
-    def slice_left(self) -> int:
-        """Jumps until the next tick."""
-        return self._probe.tick_at - self._probe.jumps
-
-    @slice_left.setter
-    def slice_left(self, value: int) -> None:
-        self._probe.tick_at = self._probe.jumps + value
-
-    @property
-    def last_end(self) -> int:
-        """Where the last instruction ended, which decides whether the next one counts as a jump. Part of a snapshot."""
-        return self._probe.end
-
-    @last_end.setter
-    def last_end(self, value: int) -> None:
-        self._probe.end = value
-
-    def _slice(self) -> StopReason | None:
-        cut = super()._slice()
-        if cut is not None and self._stepper.active:
-            self._end_stepping()  # the fetch fault comes again
-        if cut != "tick":
-            return cut
-        self.slice_left = self.quantum
-        if self._check_mode():
-            self._settle(begun=False)
-            self._traps.tick()
-        self._leave()
-        return None
 
     def _access_hook(self, _engine: int, kind: int, physical: int, size: int, value: int) -> None:
         write = kind == uc.MEM_WRITE

@@ -81,7 +81,7 @@ class Entries(CpuState):
         self._stop_engine = engine.lib.uc_emu_stop
         self._control = engine.lib.uc_ctl
         stop = native.address_of(self._stop_engine)
-        self._block_counter = native.Counter(NEVER, stop, 0, 0)
+        self._block_counter = self._new_block_counter(stop)
         self._code_counter = self._new_code_counter(stop)
         self._due: int = FLUSH_TLB
         self.tlb_flushes = self.code_flushes = 0  # done so far
@@ -124,14 +124,20 @@ class Entries(CpuState):
         engine.hook(uc.HOOK_INSN, uc.SyscallHook(self._sysenter_hook), insn=uc.INSN_SYSENTER)
         engine.hook(uc.HOOK_INSN, uc.InHook(self._in_hook), insn=uc.INSN_IN)
         engine.hook(uc.HOOK_INSN, uc.SyscallHook(self._out_hook), insn=uc.INSN_OUT)
-        if stubs:
-            engine.hook(uc.HOOK_BLOCK, stubs.block, native.data_of(self._block_counter))
-        else:
-            engine.hook(uc.HOOK_BLOCK, uc.SyscallHook(self._block_hook))
+        self._hook_blocks()
         if self._traced:
             engine.hook(uc.HOOK_BLOCK, uc.BlockHook(self._traced_hook))
         if self.exact:
             self._hook_instructions()
+
+    def _new_block_counter(self, stop: int) -> native.Counter:
+        return native.Counter(NEVER, stop, 0, 0)
+
+    def _hook_blocks(self) -> None:
+        if self._stubs:
+            self._engine.hook(uc.HOOK_BLOCK, self._stubs.block, native.data_of(self._block_counter))
+        else:
+            self._engine.hook(uc.HOOK_BLOCK, uc.SyscallHook(self._block_hook))
 
     def _new_code_counter(self, stop: int) -> native.Counter:
         return native.Counter(NEVER, stop, 0, NOWHERE, self._registers_at)
@@ -302,6 +308,7 @@ class Entries(CpuState):
     def _end_stepping(self) -> None:
         self._odd = False
         self._stepper.end()
+        self._code_counter.flags[0] &= ~FLAG_TF & U64  # where `_settle` would find it again
 
     def _fault(self, vector: int, error: int) -> None:
         if self._stepper.active:

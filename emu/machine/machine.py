@@ -23,7 +23,7 @@ _CODE_BUFFER: Final = 32 << 20
 _POLL_MIN, _POLL_MAX, _POLL_START = 0.005, 0.02, 20_000
 
 SliceMethod = Literal["native", "python"]
-StopReason = Literal["stopped", "interrupted", "budget", "probe", "access", "tick"]  # the last three: DebugMachine
+StopReason = Literal["stopped", "interrupted", "budget", "probe", "access", "tick", "end"]  # the last four: JumpMachine
 
 
 class Machine(Entries):

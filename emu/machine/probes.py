@@ -131,6 +131,29 @@ ACCESS_LISTING: Final = """
 close:
     jmp qword ptr [r9]
 """
+#: Before every block of a recorded run: counts as STEP_CODE does, by the blocks' ends.
+JUMP_LISTING: Final = """
+    sub qword ptr [rcx], 1
+    js expired
+    mov r8d, edx
+    add r8, rsi
+    cmp rsi, qword ptr [rcx + 16]
+    je straight
+    mov rax, qword ptr [rcx + 24]
+    cmp rax, qword ptr [rcx + 32]
+    jae tick
+    inc qword ptr [rcx + 24]
+straight:
+    mov qword ptr [rcx + 16], r8
+    ret
+tick:
+    mov qword ptr [rcx + 40], 1
+expired:
+    jmp qword ptr [rcx + 8]
+"""
+JUMP_CODE: Final = bytes.fromhex(
+    "4883290178274189d04901f0483b7110740e488b4118483b4120730948ff41184c894110c348c7412801000000ff6108"
+)
 STEP_CODE: Final = bytes.fromhex(
     "488329010f88780100004c8b496089f025ff0f000041803c01000f854d010000837968000f8505010000483bb18800000074"
     "1b488b81a8000000483b81b00000000f833e01000048ff81a800000048ff41104889711848c74150ffffffff89d24801f248"
@@ -204,6 +227,25 @@ class Probe(native.Counter):
     ]
 
 
+class JumpCounter(ctypes.Structure):
+    """What JUMP_CODE finds at `user_data`: `left` and `stop` of native.Counter, then fields as of a Probe."""
+
+    left: int
+    stop: int
+    end: int
+    jumps: int
+    tick_at: int
+    hit: int
+    _fields_ = [
+        ("left", ctypes.c_int64),
+        ("stop", ctypes.c_uint64),
+        ("end", ctypes.c_uint64),
+        ("jumps", ctypes.c_uint64),
+        ("tick_at", ctypes.c_uint64),
+        ("hit", ctypes.c_uint64),
+    ]
+
+
 class AccessFrame(ctypes.Structure):
     """What ACCESS_CODE finds: where Python is called, and the table of frames."""
 
@@ -232,9 +274,15 @@ class Tables:
             self.frames[pfn & _FRAMES_SIZE - 1] = 1
 
 
-def load() -> tuple[native.CodePages, int, int] | None:
-    """(what to keep, STEP_CODE's address, ACCESS_CODE's); None where there is no executable memory."""
-    pages = native.map_code((STEP_CODE, ACCESS_CODE), _SPACING)
-    if pages is None:
-        return None
-    return pages, pages.address, pages.address + _SPACING
+class Probes:
+    """The three in an executable page: addresses of `step`, `access` and `jump`."""
+
+    def __init__(self, pages: native.CodePages) -> None:
+        self.step, self.access, self.jump = (pages.address + _SPACING * i for i in range(3))
+        self._pages = pages
+
+
+def load() -> Probes | None:
+    """Put them into executable memory; None where that is impossible."""
+    pages = native.map_code((STEP_CODE, ACCESS_CODE, JUMP_CODE), _SPACING)
+    return Probes(pages) if pages is not None else None

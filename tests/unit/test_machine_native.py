@@ -18,6 +18,7 @@ STUBS = {
     "syscall": (native.SYSCALL_LISTING, native.SYSCALL_CODE),
     "abort": (native.ABORT_LISTING, native.ABORT_CODE),
     "step": (probes.STEP_LISTING, probes.STEP_CODE),
+    "jump": (probes.JUMP_LISTING, probes.JUMP_CODE),
     "access": (probes.ACCESS_LISTING, probes.ACCESS_CODE),
 }
 
@@ -52,6 +53,8 @@ def test_the_offsets_are_those_of_the_layout() -> None:
         "tick_at",
     )
     assert [getattr(probes.Probe, f).offset for f in fields] == list(range(80, 184, 8))
+    fields = ("left", "stop", "end", "jumps", "tick_at", "hit")
+    assert [getattr(probes.JumpCounter, f).offset for f in fields] == list(range(0, 48, 8))
     fields = ("registers", "read", "enter", "odd", "mode", "ram", "size", "cr3_at")
     assert [getattr(native.SyscallFrame, f).offset for f in fields] == list(range(0, 64, 8))
 

@@ -150,6 +150,11 @@ def _(stop: st.AtBeginning, symbols: Symbols) -> list[str]:
 
 
 @_lines.register
+def _(stop: st.RecordingOver, symbols: Symbols) -> list[str]:
+    return ["the recording ends here", _at(stop, symbols)]
+
+
+@_lines.register
 def _(stop: st.Interrupted, symbols: Symbols) -> list[str]:
     return ["interrupted", _at(stop, symbols)]
 
