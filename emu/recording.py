@@ -17,7 +17,7 @@ from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import IO, Any, Final, NoReturn, TypeVar, cast
 
 from emu.boot import Options, Outcome, Streams, System
 from emu.errors import EmuError
@@ -64,7 +64,7 @@ class Recorder:
         self._digests.append(zlib.crc32(self._machine.regs))
         self._traps.tick()
 
-    def save(self, path: str, outcome: Outcome) -> None:
+    def save(self, file: str | IO[bytes], outcome: Outcome) -> None:
         """Write the recording of the run, which is over. Raises EmuError."""
         system, options = self._system, self._system.options
         host = options.root if isinstance(options.root, RecordedTree) else None
@@ -83,14 +83,14 @@ class Recorder:
             "jumps": self._machine.jumps,
         }
         try:
-            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
                 archive.writestr("recording.json", json.dumps(facts))
                 archive.writestr("program", system.program.data)
                 archive.writestr("digests", _little(self._digests).tobytes())
                 for number, piece in enumerate(host.pieces if host is not None else ()):
                     archive.writestr(f"host/{number}", piece)
         except OSError as error:
-            raise EmuError(f"cannot be written: {error.strerror}", file=path) from None
+            raise EmuError(f"the recording cannot be written: {error.strerror}") from None
 
 
 def _little(words: "array[int]") -> "array[int]":

@@ -17,6 +17,16 @@ def writable(option: str, path: str) -> IO[str]:
         raise EmuError(f"{option} {path!r}: {error}") from None
 
 
+def writable_bytes(option: str, path: str) -> IO[bytes]:
+    """The same for a binary file."""
+    try:
+        return open(path, "wb")
+    except OSError as error:
+        raise EmuError(f"{option} {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise EmuError(f"{option} {path!r}: {error}") from None
+
+
 def readable(option: str, path: str) -> int:
     """Open a file for input; its descriptor. Raises EmuError."""
     try:

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from emu.cli.arguments import assembler_of, program_of
-from emu.cli.files import warn, writable
+from emu.cli.files import warn, writable, writable_bytes
 from emu.cli.system import options_of, streams_of
 from emu.cli.terminal import TerminalGuard
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from emu.boot import Outcome, System
     from emu.program import Program
+    from emu.recording import Recorder
     from emu.render.strace import Selection, Strace
     from mini_kernel.task import Task
 
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         guard = TerminalGuard()
         system = cleanup.enter_context(_boot(arguments, program, args, cleanup, guard))
         strace = outputs.attach(system)
+        recorder = outputs.recorder(system, args)
         interrupter.system = system
         gc.enable()
         try:
@@ -51,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
                 strace.close()
         _report(system, outcome, arguments)
         outputs.statistics(system)
+        if recorder is not None:
+            outputs.save(recorder, outcome)
         return outcome.status
 
 
@@ -77,7 +81,7 @@ def _boot(
 
     streams = streams_of(arguments, cleanup)
     guard.streams = streams
-    return System(program, args, options_of(arguments), streams)
+    return System(program, args, options_of(arguments, record=arguments.record is not None), streams)
 
 
 class _Interrupter:
@@ -105,6 +109,9 @@ class _Outputs:
 
     def __init__(self, arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> None:
         self._table: bool = arguments.stats
+        self._recording: IO[bytes] | None = None
+        if arguments.record is not None:
+            self._recording = cleanup.enter_context(writable_bytes("--record", arguments.record))
         self._json: IO[str] | None = None
         self._lines: IO[str] = sys.stderr
         self._selection: Selection | None = None
@@ -126,6 +133,19 @@ class _Outputs:
         strace.started(system.task(1), system.path, system.argv, len(system.options.environment))
         system.observe(strace)
         return strace
+
+    def recorder(self, system: "System", args: list[str]) -> "Recorder | None":
+        """What keeps the recording, if one is wanted."""
+        if self._recording is None:
+            return None
+        from emu.recording import Recorder
+
+        return Recorder(system, args)
+
+    def save(self, recorder: "Recorder", outcome: "Outcome") -> None:
+        """Write the recording."""
+        assert self._recording is not None
+        recorder.save(self._recording, outcome)
 
     def statistics(self, system: "System") -> None:
         """Print and write the ledger."""

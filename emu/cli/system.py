@@ -6,21 +6,30 @@ import os
 from typing import TYPE_CHECKING
 
 from emu.cli.files import readable
+from emu.errors import EmuError
 
 if TYPE_CHECKING:
     from emu.boot import Options
     from mini_kernel.fs.stream import FdStream
 
 
-def options_of(arguments: argparse.Namespace, debug: bool = False) -> "Options":
-    """The system that the operator wants; `debug`: on a machine for the debugger."""
+def options_of(arguments: argparse.Namespace, debug: bool = False, record: bool = False) -> "Options":
+    """The system that the operator wants; `debug`: on a machine for the debugger; `record`: on one that is recorded."""
     from emu.boot import DEFAULT_ENVIRONMENT, DEFAULT_MEMORY, Options
 
+    root = arguments.root
+    if record and root is not None:
+        from emu.recording import RecordedTree
+
+        try:
+            root = RecordedTree(root)
+        except OSError as error:
+            raise EmuError(f"--root {root}: {error.strerror}") from None
     return Options(
         memory=DEFAULT_MEMORY if arguments.mem is None else arguments.mem,
         fork=arguments.fork,
         seed=arguments.seed,
-        root=arguments.root,
+        root=root,
         cwd=arguments.cwd,
         root_writable=arguments.root_writable,
         check=arguments.check,
@@ -28,6 +37,7 @@ def options_of(arguments: argparse.Namespace, debug: bool = False) -> "Options":
         max_insns=arguments.max_insns,
         timeout=arguments.timeout,
         debug=debug,
+        record=record,
         environment={**DEFAULT_ENVIRONMENT, **dict(arguments.env)},
     )
 
