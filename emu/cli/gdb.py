@@ -28,6 +28,8 @@ def gdb(arguments: argparse.Namespace) -> int:
 
         def boot(changed: list[str] | None) -> "System":
             streams = streams_of(arguments, cleanup)
+            for stream in streams:
+                cleanup.callback(stream.give_back)
             return System(program, args if changed is None else changed, options, streams)
 
         target = Target(boot)
