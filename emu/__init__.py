@@ -9,18 +9,34 @@ if TYPE_CHECKING:
     from emu.api import Result, boot, run
     from emu.asm import AsmError
     from emu.boot import System
+    from emu.debug import Debugger
     from emu.errors import EmuError, ProgramError
+    from emu.snapfile import load_snapshot, save_snapshot
 
-__all__ = ["AsmError", "EmuError", "ProgramError", "Result", "System", "boot", "run"]
+__all__ = [
+    "AsmError",
+    "Debugger",
+    "EmuError",
+    "ProgramError",
+    "Result",
+    "System",
+    "boot",
+    "load_snapshot",
+    "run",
+    "save_snapshot",
+]
 
 _HOMES = {
     "AsmError": "emu.asm",
+    "Debugger": "emu.debug",
     "EmuError": "emu.errors",
     "ProgramError": "emu.errors",
     "Result": "emu.api",
     "System": "emu.boot",
     "boot": "emu.api",
+    "load_snapshot": "emu.snapfile",
     "run": "emu.api",
+    "save_snapshot": "emu.snapfile",
 }
 
 

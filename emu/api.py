@@ -74,6 +74,7 @@ def boot(
     exact: bool = False,
     schedule: int | None = None,
     traced: bool = False,
+    debug: bool = False,
     files: Mapping[str, bytes] | None = None,
     assembler: AssemblerName = "keystone",
     syntax: Syntax = "intel",
@@ -82,8 +83,8 @@ def boot(
 
     `args` are the guest's arguments behind argv[0]; `env` adds to the default environment; `files` are put into the
     guest's file system (path -> content); `schedule` is the seed of an interleaving (mini_kernel.steer.Schedule);
-    `traced` is for emu.coverage. The other options are those of `emu run`. Output is kept (`system.stdout`). Raises
-    ProgramError, AsmError, EmuError.
+    `traced` is for emu.coverage, `debug` for emu.Debugger. The other options are those of `emu run`. Output is kept
+    (`system.stdout`). Raises ProgramError, AsmError, EmuError.
     """
     program = prog if isinstance(prog, Program) else _load(prog, assembler, syntax)
     options = Options(
@@ -99,6 +100,7 @@ def boot(
         exact=exact,
         schedule=schedule,
         traced=traced,
+        debug=debug,
         environment={**DEFAULT_ENVIRONMENT, **(env or {})},
     )
     system = System(program, args, options, (BytesStream(stdin), BytesStream(), BytesStream()))

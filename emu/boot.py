@@ -20,8 +20,9 @@ from mini_kernel.fs.stream import BytesStream, HostStream
 from mini_kernel.kernel import Config, Image, Kernel
 from mini_kernel.ledger import Ledger
 from mini_kernel.mm.mm import THP_MODES
-from mini_kernel.observe import FaultRecord, Observer
+from mini_kernel.observe import FaultRecord, Observer, Sharer
 from mini_kernel.oom import OomRecord
+from mini_kernel.report import sharing
 from mini_kernel.steer import CallFailure, Schedule
 from mini_kernel.task import Task
 from mini_kernel.uapi import syscall_names
@@ -250,6 +251,10 @@ class System:
     def task(self, tid: int) -> Task:
         """A live task. Raises KeyError."""
         return self.kernel.tasks[tid]
+
+    def sharing(self, address: int, pid: int = 1) -> tuple[Sharer, ...]:
+        """Which other processes reach the same frame, or the same table, at an address of a process."""
+        return sharing(self.kernel, self.task(pid).mm, address)
 
     @property
     def stdout(self) -> bytes:

@@ -84,6 +84,13 @@ def sharers(k: "Kernel", mm: Mm, address: int, leaf: Step | None, frame: int) ->
     return tuple(found)
 
 
+def sharing(k: "Kernel", mm: Mm, address: int) -> tuple[Sharer, ...]:
+    """The same, of what is mapped there now."""
+    leaf = leaf_of(mm.pt.walk(address))
+    frame = (leaf.entry & PTE_ADDR) >> PAGE_SHIFT if leaf and leaf.entry & MAPPED else 0
+    return sharers(k, mm, address, leaf, frame)
+
+
 def _decision(task: Task, info: SigInfo, reason: str) -> str:
     """What the kernel does about it, in one sentence."""
     name = signal_names.get(info.signo, str(info.signo))

@@ -9,10 +9,23 @@ import pickle
 from collections import deque
 from dataclasses import dataclass
 from random import Random
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: What a pickle may name besides what the kernel defines.
+_PLAIN: Final = {
+    "builtins": {"set", "frozenset", "bytearray", "complex", "range", "slice", "object"},
+    "collections": {"deque", "OrderedDict", "Counter", "defaultdict"},
+    "random": {"Random"},
+    "numpy": {"ndarray", "dtype"},
+    "numpy._core.multiarray": {"_reconstruct", "scalar"},
+    "numpy.core.multiarray": {"_reconstruct", "scalar"},
+    "numpy._core.numeric": {"_frombuffer"},
+    "numpy.core.numeric": {"_frombuffer"},
+    "copyreg": {"_reconstructor", "__newobj__"},
+}
 
 
 @dataclass(eq=False)
@@ -96,6 +109,25 @@ def load(objects: bytes, handles: dict[str, Any]) -> Any:
     for node in unpickler.nodes:
         node.__dict__.update(unpickler.load())
     return state
+
+
+class _Strict(_Unpickler):
+    """Refuses what is neither the kernel's nor a plain container."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        """A class or function that the pickle names. Raises ValueError."""
+        plain = module_name in _PLAIN and global_name in _PLAIN[module_name]
+        if not plain and (module_name.split(".")[0] != "mini_kernel" or "." in global_name):
+            raise ValueError(f"it names {module_name}.{global_name}")
+        found = super().find_class(module_name, global_name)
+        if not plain and not str(getattr(found, "__module__", "")).startswith("mini_kernel"):
+            raise ValueError(f"it names {module_name}.{global_name}, which the kernel only uses")
+        return found
+
+
+def check_names(objects: bytes) -> None:
+    """Raises ValueError if a pickle names anything but classes and functions of the kernel's, and plain containers."""
+    _Strict(io.BytesIO(objects), _Stands()).load()
 
 
 # -- comparing ---------------------------------------------------------------------------------------

@@ -4,6 +4,9 @@
 What there is to see at a stop is in state.py, paging.py and why.py, which take a Debugger or a kernel.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from emu.debug import goals, reverse
 from emu.debug.events import Event, Faulted, Forked, SyscallEntered, Time
 from emu.debug.points import Breakpoint, P, Point
@@ -25,6 +28,15 @@ class Debugger(Runner):
     def break_at(self, place: int | str, **settings: object) -> Breakpoint:
         """A breakpoint at an address, a symbol, `symbol+0x12`, `file:line` or a line number. Raises DebugError."""
         return self.add(Breakpoint(address=self.locate(place), text=str(place), **settings))  # pyright: ignore[reportArgumentType]  # Point's fields
+
+    @contextmanager
+    def breaking_at(self, place: int | str, **settings: object) -> Iterator[Breakpoint]:
+        """`break_at` for the time of a `with` block."""
+        point = self.break_at(place, **settings)
+        try:
+            yield point
+        finally:
+            self.points.remove(point.number)
 
     def locate(self, place: int | str) -> int:
         """The address of what `break_at` takes. Raises DebugError."""

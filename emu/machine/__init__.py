@@ -18,6 +18,7 @@ selftest.py  what `emu selftest` reports
 
 from emu.machine.boot import RESERVED_FRAMES
 from emu.machine.debugging import RECORD_BYTES, Access, DebugMachine, Range
+from emu.machine.engine import ENGINE_VERSION
 from emu.machine.errors import ClosedError, EngineError, MachineError
 from emu.machine.jumps import RecordMachine
 from emu.machine.machine import DEFAULT_QUANTUM, Machine
@@ -25,6 +26,7 @@ from emu.machine.ram import Ram
 
 __all__ = [
     "DEFAULT_QUANTUM",
+    "ENGINE_VERSION",
     "RECORD_BYTES",
     "RESERVED_FRAMES",
     "Access",

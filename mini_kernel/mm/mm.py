@@ -17,7 +17,7 @@ from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.mm.pgtable import PageTables
 from mini_kernel.mm.tlb import Gather
 from mini_kernel.mm.vma import VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_SEALED, VM_SHARED, VM_WRITE, Vma
-from mini_kernel.mm.walk import Entries, frames_of, mapped
+from mini_kernel.mm.walk import Entries, Step, frames_of, mapped
 from mini_kernel.uapi.errno import EINVAL, ENOMEM, EPERM
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, PTE_PS, PTE_SOFT_DIRTY, PTE_W, TASK_SIZE, U64
 
@@ -99,6 +99,10 @@ class Mm:
     def cr3(self) -> int:
         """What the CPU's CR3 holds while this address space is in use."""
         return self.pt.pgd << PAGE_SHIFT
+
+    def walk(self, address: int) -> list[Step]:
+        """The entries the CPU reads for an address, top down, up to the first that ends the walk."""
+        return self.pt.walk(address)
 
     @property
     def rss_anon(self) -> int:
