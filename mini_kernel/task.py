@@ -107,6 +107,7 @@ class Interrupted(NamedTuple):
     number: int
     arguments: tuple[int, ...]
     restartable: bool  # if a handler runs that has SA_RESTART
+    ended: bool = False  # it does not go on, whatever the signal was
 
 
 class SigAction(NamedTuple):

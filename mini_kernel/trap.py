@@ -120,6 +120,11 @@ NEVER_RESTARTED: Final = frozenset((
     SYS_msgrcv, SYS_io_getevents, SYS_io_pgetevents,
 ))  # fmt: skip
 
+#: Calls that fail with EINTR once a stopped process goes on, without a handler having run (signal(7)).
+ENDED_BY_STOP: Final = frozenset((
+    SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_semop, SYS_semtimedop, SYS_rt_sigtimedwait, SYS_io_getevents,
+))  # fmt: skip
+
 #: vector -> (signal, si_code, si_addr is RIP), as Linux's traps.c sends them.
 _TRAP_SIGNALS: Final = {
     VEC_DE: (SIGFPE, FPE_INTDIV, True),
@@ -330,9 +335,10 @@ class Traps:
         if task.saved_mask is not None:
             mask, task.saved_mask = task.saved_mask, None
             signal.set_mask(task, mask)
-        if task.interrupted is not None:
-            number, arguments, _restartable = task.interrupted
-            task.call, task.interrupted = (number, arguments), None
+        if task.interrupted is not None and task.interrupted.ended:
+            self._cut_short(task, False)
+        elif task.interrupted is not None:
+            task.call, task.interrupted = task.interrupted[:2], None
 
     def _deliver(self, task: Task, info: SigInfo) -> None:
         k = self.k
@@ -361,12 +367,14 @@ class Traps:
             process.exit_group(self.k, task.process, signo)
         elif signo == SIGSTOP or not jobs.is_orphaned(self.k, task.pgid):
             jobs.stop_process(self.k, task.process, signo)
+            if task.interrupted is not None and task.interrupted.number in ENDED_BY_STOP:
+                task.interrupted = task.interrupted._replace(ended=True)
 
     def _cut_short(self, task: Task, restart: bool) -> None:
         """A handler runs in the middle of a call: the call fails with EINTR, or begins again afterwards."""
         if task.interrupted is None:
             return
-        (number, arguments, restartable), task.interrupted = task.interrupted, None
+        (number, arguments, restartable, _ended), task.interrupted = task.interrupted, None
         regs = self.k.cpu.regs
         done = task.restart.get("done", 0)
         if done:
