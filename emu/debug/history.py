@@ -145,12 +145,14 @@ class History:
         self._restore(self.shelf.latest(lambda t: t.instructions < instructions) or self.shelf.all[0])
         self._d.run_quietly(Time(instructions, 0))
 
-    def last_before(self, when: Time, collect: Callable[[Time, bool], "Stop | None"]) -> "Stop | None":
-        """What `collect` finds last before a moment, None if nothing. The system is somewhere else afterwards.
+    def last_before(
+        self, when: Time, collect: Callable[[Time, bool], "Stop | None"], inclusive: bool = False
+    ) -> "Stop | None":
+        """What `collect` finds last before a moment (or at it), None if nothing. The system is somewhere else then.
 
         `collect(until, inclusive)` runs from where the system is to `until`, and returns the last hit.
         """
-        upper, inclusive, width = when, False, _WINDOW
+        upper, width = when, _WINDOW
         while True:
             snapshot = self.shelf.latest(lambda t, upper=upper: t < upper)
             if snapshot is None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emu.debug.events import Event, Switched, Time
-from emu.debug.points import Point
+from emu.debug.points import Breakpoint, Point
 from emu.debug.runner import DebugError, Plan, ReplayInterrupted
 from emu.debug.stops import AtBeginning, BeforeCall, BeforeFault, EntryChanged, Interrupted, Stepped, Stop
 from emu.machine import RECORD_BYTES
@@ -147,7 +147,12 @@ def last(d: "Debugger", point: Point) -> Stop | None:
     d.history.settle()
     origin, stops = d.now, d.stops
     try:
-        found = d.history.last_before(origin, lambda until, inclusive: d.collect(_plan(None, point, until, inclusive)))
+        # what has just been done is the past; what a breakpoint stands before is not
+        found = d.history.last_before(
+            origin,
+            lambda until, inclusive: d.collect(_plan(None, point, until, inclusive)),
+            not isinstance(point, Breakpoint),
+        )
         if isinstance(found, EntryChanged) and not found.kernel:
             found = _pinpoint(d, found)
     finally:
@@ -167,7 +172,7 @@ def _stand_at(d: "Debugger", stop: Stop) -> Stop:
         stop = _pinpoint(d, stop)
     d.history.go(stop.time)
     if isinstance(stop, BeforeCall | BeforeFault) and d.current is not None:
-        d.tap.held_at(d.current)
+        d.tap.held_at(d.current, isinstance(stop, BeforeCall))
     d.stops = [stop]
     return stop
 

@@ -1,7 +1,7 @@
 """The loop under the debugger's verbs: run, look at why the machine stopped, go on or say so."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from emu import disasm
@@ -194,6 +194,7 @@ class Runner:
                 if self._turn():
                     self.machine.let_pass(self.machine.regs[RIP])
                     found = [s for s in self.stops if s.time < plan.until or (plan.inclusive and s.time == plan.until)]
+                    found = [s for s in found if not isinstance(s, Ended)]
                     last = found[0] if found else last
         finally:
             self._finish()
@@ -369,12 +370,20 @@ class Runner:
         for point in self._catches:
             wanted = point.before and point.enabled and point.kind is SyscallEntered and point.tgid in (None, tgid)
             if wanted and (not point.only or call.number in point.only) and self._counts(point):
-                self._before(BeforeCall, point, call.number, call.arguments)
+                self._before_this(call, point)
                 return True
         if self._plan.event is SyscallEntered:
-            self._before(BeforeCall, None, call.number, call.arguments)
+            self._before_this(call, None)
             return True
         return False
+
+    def _before_this(self, call: Call, point: Catchpoint | None) -> None:
+        """A stop before a call, whose instruction will not have been begun."""
+        stop = BeforeCall(
+            self.now, call.task.tid, call.task.tgid, self.machine.entered_from, point, call.number, call.arguments
+        )
+        time = stop.time._replace(instructions=stop.time.instructions - 1)
+        self.stops.append(replace(stop, time=time))
 
     def _before_fault(self, trap: Trap) -> bool:
         values = trap.vector, trap.error, trap.address, trap.verdict

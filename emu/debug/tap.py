@@ -126,9 +126,12 @@ class Tap:
         self._restarts.clear()
         self.last_entry = last_entry
 
-    def held_at(self, task: Task) -> None:
-        """The system stands before an entry of this task as if it had just been stopped there."""
-        self._held = task.tid, self.machine.instructions()
+    def held_at(self, task: Task, call: bool) -> None:
+        """The system stands before an entry of this task as if it had just been stopped there.
+
+        A system call's instruction has not been begun, one that faults has.
+        """
+        self._held = task.tid, self.machine.instructions() + call
 
     @property
     def is_behind_entry(self) -> bool:

@@ -206,8 +206,8 @@ class Shell:
 
     def stopped(self, stop: Stop) -> list[str]:
         """What is to be said about a stop, and what the commands of its points say."""
-        points = [p for s in self.d.stops if isinstance(p := getattr(s, "point", None), Point)]
-        scripts = [list(self.scripts[p.number]) for p in points if self.scripts.get(p.number)]
+        points = {p.number for s in self.d.stops if isinstance(p := getattr(s, "point", None), Point)}
+        scripts = [list(self.scripts[number]) for number in sorted(points) if self.scripts.get(number)]
         silent = any(lines[0] == "silent" for lines in scripts)
         out = [] if silent else self.describe(stop)
         for line in (line for lines in scripts for line in lines if line != "silent"):

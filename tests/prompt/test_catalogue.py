@@ -1,0 +1,78 @@
+"""The catalogue of bugs: does a session at the prompt come to the right diagnosis, forward and back?
+
+Each program in examples/bugs has one bug and asks one question. Its .dbg file is a session; `# EXPECT` lines in it are
+what must come up, in this order; the whole transcript is the .session file beside it. (tests/gdb/test_gdb_catalogue.py
+has a real gdb come to the diagnosis as well.)
+
+`python tests/prompt/test_catalogue.py` writes the transcripts anew.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from prompt_lab import ROOT, shell
+
+from emu.program import load_program
+from emu.prompt.scripts import play
+
+BUGS = ROOT / "examples" / "bugs"
+SESSIONS = sorted(BUGS.glob("*.dbg"))
+EXPECT = re.compile(r"^# EXPECT (.+)$", re.M)
+
+
+def transcript(session: Path) -> str:
+    """The session with its commands, and at its end what the program wrote."""
+    program = session.with_suffix(".asm").relative_to(ROOT)
+    out: list[str] = []
+    with shell(load_program(str(program))) as prompt:
+        prompt.traced = True
+        for answer in play(prompt, session.name, session.read_text().splitlines()):
+            out += answer.lines
+        written = prompt.d.system.stdout.decode()
+    return "".join(f"{line}\n" for line in [*out, *written.splitlines()])
+
+
+def in_order(text: str, pieces: list[str]) -> None:
+    """Each piece is in the text, behind the one before."""
+    at = 0
+    for piece in pieces:
+        found = text.find(piece, at)
+        assert found >= 0, f"{piece!r} does not come at this place:\n{text[at:]}\n-- all of it --\n{text}"
+        at = found + len(piece)
+
+
+@pytest.mark.parametrize("session", SESSIONS, ids=lambda path: path.stem)
+def test_a_session_finds_the_bug(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The diagnosis comes up, nothing goes wrong, and the transcript is what it was."""
+    monkeypatch.chdir(ROOT)
+    told = transcript(session)
+    assert "error: " not in told.replace("divide error: ", ""), told
+    in_order(told, EXPECT.findall(session.read_text()))
+    assert told == session.with_suffix(".session").read_text()
+
+
+def test_every_bug_asks_a_question_and_has_a_session() -> None:
+    """At least fifteen; each program's first line asks, each session goes back, and has something to fail."""
+    assert len(SESSIONS) >= 15
+    programs = [path for path in BUGS.iterdir() if path.suffix in (".asm", ".c")]
+    assert {p.stem for p in programs if p.suffix == ".asm"} == {s.stem for s in SESSIONS}
+    for program in programs:
+        assert "?" in program.read_text().splitlines()[0], program
+    back = re.compile(r"^(reverse-|rsi|goto|who-)", re.M)
+    for session in SESSIONS:
+        text = session.read_text()
+        assert EXPECT.search(text), session
+        assert back.search(text), session
+
+
+def update() -> None:
+    """Write every transcript anew."""
+    os.chdir(ROOT)
+    for session in SESSIONS:
+        session.with_suffix(".session").write_text(transcript(session))
+
+
+if __name__ == "__main__":
+    update()
