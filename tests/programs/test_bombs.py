@@ -61,10 +61,12 @@ LONG = (
         memory=64,
     ),
     Bomb("signal_storm", "queue: EAGAIN, some 1\ntaken: 1\nsender: killed by signal 9\n"),
-    Bomb("open_files", "a process: EMFILE, 1024 with the standard three\nmany: no memory\ngone\n", kills=None),
+    Bomb(
+        "open_files", "a process: EMFILE, 1024 with the standard three\nmany: no memory\ngone\n", kills=None, memory=16
+    ),
     Bomb("fork_bomb", "fork: EAGAIN, some 1\ngone: 1\nagain: 1\n", 143, memory=128),
     Bomb("touch_bomb", "writes: killed by signal 9\nwrites to shared memory: killed by signal 9\n", 0, True, 256),
-    Bomb("pipe_bomb", "one process: exit 7\ngone\n", kills=None, memory=256),
+    Bomb("pipe_bomb", "one process: exit 7\ngone\n", kills=None, memory=96),
 )
 
 

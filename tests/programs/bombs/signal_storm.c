@@ -12,7 +12,9 @@ static void take(int signo)
 int main(void)
 {
     sigset_t all;
+    struct rlimit few = {400, 400}; /* 4,096 would do as well, but take minutes */
     int count = 0;
+    setrlimit(RLIMIT_SIGPENDING, &few);
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, 0);
     while (!sigqueue(getpid(), SIGRTMIN + count % 20, (union sigval){count}))
@@ -39,7 +41,7 @@ int main(void)
     if (!pid)
         for (;;)
             kill(getppid(), SIGUSR1);
-    while (taken < count + 50)
+    while (taken < count + 10)
         ;
     kill(pid, SIGKILL);
     ended("sender", pid);
