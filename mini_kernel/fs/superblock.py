@@ -11,7 +11,7 @@ from mini_kernel.mm.pagecache import Quota
 from mini_kernel.uapi.errno import ENOSPC
 
 if TYPE_CHECKING:
-    from mini_kernel.fs.tty import TerminalInode
+    from mini_kernel.fs.ttyfile import TerminalInode
 
 _NAMES_MIN: Final = 1024
 

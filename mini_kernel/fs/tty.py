@@ -11,13 +11,11 @@ import struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mini_kernel.errors import SysError
-from mini_kernel.fs.file import READABLE, WRITABLE, File, User, Views
-from mini_kernel.fs.inode import Inode, SuperBlock
+from mini_kernel.fs.file import READABLE, WRITABLE, User
 from mini_kernel.fs.ldisc import LineDiscipline
 from mini_kernel.fs.stream import HostStream
 from mini_kernel.mm import uaccess
-from mini_kernel.uapi.errno import EAGAIN, EINVAL, EIO, ENOTTY, ENXIO, EPERM, ESRCH
-from mini_kernel.uapi.fcntl import O_NONBLOCK, S_IFCHR
+from mini_kernel.uapi.errno import EAGAIN, EINVAL, EIO, ENOTTY, EPERM, ESRCH
 from mini_kernel.uapi.ioctls import (
     FIONREAD,
     TCFLSH,
@@ -52,11 +50,10 @@ from mini_kernel.uapi.ioctls import (
 )
 from mini_kernel.uapi.poll import POLLHUP
 from mini_kernel.uapi.signal import SIGCONT, SIGHUP, SIGTTIN, SIGTTOU, SIGWINCH
-from mini_kernel.uapi.structs import makedev
 from mini_kernel.wait import Block, WaitQueue
 
 if TYPE_CHECKING:
-    from mini_kernel.fs.path import Caller
+    pass
 
 TERMIOS_SIZE: Final = 36  # the kernel's struct termios, NCCS = 19
 _SPEEDS: Final = struct.pack("<II", 38400, 38400)  # what struct termios2 has behind it
@@ -391,61 +388,3 @@ class Terminal:
 def _pack_window(window: tuple[int, int]) -> bytes:
     """struct winsize of (rows, columns)."""
     return struct.pack("<HHHH", *window, 0, 0)
-
-
-class TerminalInode(Inode):
-    """/dev/pts/0."""
-
-    kind = S_IFCHR
-
-    def __init__(self, sb: SuperBlock, terminal: Terminal) -> None:
-        super().__init__(sb, 0o620, gid=5)
-        self.terminal = terminal
-        self.rdev = makedev(136, 0)
-
-    def open_data(self, flags: int, path: bytes, caller: "Caller") -> File:
-        return TerminalFile(self, flags, path)
-
-    def open_controlling(self, flags: int, path: bytes) -> File:
-        """/dev/tty: raises SysError(ENXIO) unless it is the caller's controlling terminal."""
-        caller = self.terminal.jobs.caller()
-        if caller is not None and not self.terminal.controls(caller.sid):
-            raise SysError(ENXIO)
-        return TerminalFile(self, flags, path)
-
-
-class TerminalFile(File):
-    """The terminal, opened."""
-
-    __slots__ = ()
-
-    inode: TerminalInode
-    can_poll = True
-
-    def may_read(self, n: int) -> int:
-        return self.inode.terminal.may_read(n, bool(self.flags & O_NONBLOCK))
-
-    def read_into(self, views: Views) -> int:
-        done = 0
-        for view in views:
-            data = self.inode.terminal.discipline.take(len(view))
-            view[: len(data)] = data
-            done += len(data)
-        return done
-
-    def may_write(self, n: int) -> int:
-        return self.inode.terminal.may_write(n, bool(self.flags & O_NONBLOCK))
-
-    def write_from(self, views: Views) -> int:
-        data = b"".join(views)
-        self.inode.terminal.write(data)
-        return len(data)
-
-    def poll(self) -> int:
-        return self.inode.terminal.poll()
-
-    def queues(self) -> tuple[WaitQueue, ...]:
-        return self.inode.terminal.read_queue, self.inode.terminal.write_queue
-
-    def ioctl(self, user: User, request: int, argument: int) -> int:
-        return self.inode.terminal.ioctl(user, request, argument)

@@ -21,7 +21,8 @@ from mini_kernel.fs.pipe import AnonymousPipe, Fifo
 from mini_kernel.fs.stdio import StreamFile, StreamInode
 from mini_kernel.fs.stream import HostStream
 from mini_kernel.fs.superblock import Clock
-from mini_kernel.fs.tty import JobControl, Terminal, TerminalFile, TerminalInode
+from mini_kernel.fs.tty import JobControl, Terminal
+from mini_kernel.fs.ttyfile import TerminalFile, TerminalInode
 from mini_kernel.mm.frame import FrameAllocator
 from mini_kernel.mm.pagecache import PageCache, Quota
 from mini_kernel.uapi.errno import EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EPERM
