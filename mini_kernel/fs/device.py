@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from mini_kernel.errors import SysError
 from mini_kernel.fs.file import File, SeekableFile, Views
 from mini_kernel.fs.inode import Inode, SuperBlock
-from mini_kernel.uapi.errno import ENOSPC, ENXIO
+from mini_kernel.uapi.errno import ENODEV, ENOSPC, ENXIO
 from mini_kernel.uapi.fcntl import S_IFCHR
 from mini_kernel.uapi.structs import makedev
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: Names in /dev, with major and minor numbers (Linux Documentation/admin-guide/devices.txt).
 NODES: Final = {
     b"null": (1, 3), b"zero": (1, 5), b"full": (1, 7), b"random": (1, 8), b"urandom": (1, 9), b"tty": (5, 0),
-    b"console": (5, 1),
+    b"console": (5, 1), b"ptmx": (5, 2),
 }  # fmt: skip
 
 
@@ -82,6 +82,7 @@ class RandomFile(NullFile):
         return sum(map(len, views))
 
 
+_PTMX: Final = (5, 2)
 _DRIVERS: Final[dict[tuple[int, int], type[NullFile]]] = {
     (1, 3): NullFile, (1, 5): ZeroFile, (1, 7): FullFile, (1, 8): RandomFile, (1, 9): RandomFile,
 }  # fmt: skip
@@ -102,6 +103,8 @@ class CharDevice(Inode):
         driver = _DRIVERS.get(self.device)
         if driver:
             return driver(self, flags, path)
+        if self.device == _PTMX:
+            raise SysError(ENODEV)  # as where no devpts is mounted
         terminal = self.sb.primary.terminal
         if self.device[0] != 5 or terminal is None:
             raise SysError(ENXIO)

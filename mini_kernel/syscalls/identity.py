@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from mini_kernel.errors import SysError
 from mini_kernel.fs.proc import facts
+from mini_kernel.fs.proc.limits import MM_LIMITS
 from mini_kernel.mm import uaccess
 from mini_kernel.mm.mm import UNLIMITED
 from mini_kernel.syscalls.table import s32, syscall, u32
@@ -34,11 +35,7 @@ from mini_kernel.uapi.prctl import (
 from mini_kernel.uapi.resource import (
     RLIM_INFINITY,
     RLIM_NLIMITS,
-    RLIMIT_AS,
-    RLIMIT_DATA,
-    RLIMIT_MEMLOCK,
     RLIMIT_NOFILE,
-    RLIMIT_STACK,
 )
 from mini_kernel.wait import Block
 from mini_kernel.x86 import PAGE_SHIFT, TASK_SIZE
@@ -54,12 +51,6 @@ _LOG_READ, _LOG_LEVEL, _LOG_SIZE_BUFFER = 2, 8, 10  # SYSLOG_ACTION_*
 _LOG_READS: Final = (2, 3, 4)
 _LOG_ACTIONS: Final = range(11)
 _LOG_SIZE: Final = 1 << 18
-_MM_LIMITS: Final = {
-    RLIMIT_AS: "address_space",
-    RLIMIT_DATA: "data",
-    RLIMIT_MEMLOCK: "locked",
-    RLIMIT_STACK: "stack",
-}
 
 
 @syscall(SYS_uname)
@@ -169,8 +160,8 @@ def sys_syslog(k: "Kernel", t: Task, action: int, address: int, length: int) -> 
 
 
 def _limit(t: Task, resource: int) -> tuple[int, int]:
-    if resource in _MM_LIMITS:
-        soft: int = getattr(t.mm.limits, _MM_LIMITS[resource])
+    if resource in MM_LIMITS:
+        soft: int = getattr(t.mm.limits, MM_LIMITS[resource])
         return soft, t.process.rlimits.get(resource, (0, RLIM_INFINITY))[1]
     return t.process.rlimits.get(resource, (RLIM_INFINITY, RLIM_INFINITY))
 
@@ -186,8 +177,8 @@ def _set_limit(t: Task, target: Task, resource: int, soft: int, hard: int) -> No
     if resource == RLIMIT_NOFILE:
         target.files.limit = soft
     target.process.rlimits[resource] = (soft, hard)
-    if resource in _MM_LIMITS:
-        setattr(target.mm.limits, _MM_LIMITS[resource], min(soft, UNLIMITED))
+    if resource in MM_LIMITS:
+        setattr(target.mm.limits, MM_LIMITS[resource], min(soft, UNLIMITED))
 
 
 def _may_limit(t: Task, target: Task) -> bool:

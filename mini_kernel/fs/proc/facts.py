@@ -10,10 +10,8 @@ from typing import Final
 import numpy as np
 
 from mini_kernel.clock import EPOCH_NS, TSC_PER_NS
-from mini_kernel.fs.pipe import MAX_CAPACITY
 from mini_kernel.fs.proc.views import System
 from mini_kernel.mm.frame import K_CACHE, K_TABLE
-from mini_kernel.mm.mm import MAX_MAP_COUNT, MMAP_MIN_ADDR
 
 SYSNAME: Final = "Linux"
 NODENAME: Final = "cr3lab"
@@ -99,13 +97,25 @@ def filesystems(system: System) -> bytes:
     return b"nodev\ttmpfs\nnodev\tproc\n"
 
 
+#: What is mounted where, with its st_dev.
+_MOUNTS: Final = (
+    (1, "/", "tmpfs"), (2, "/proc", "proc"), (3, "/dev", "tmpfs"), (4, "/dev/shm", "tmpfs"),
+)  # fmt: skip
+
+
 def mounts(_about: object) -> bytes:
     """/proc/PID/mounts: files in memory, also those that a host directory filled."""
-    return b"tmpfs / tmpfs rw,relatime 0 0\ntmpfs /dev tmpfs rw,relatime 0 0\nproc /proc proc rw,relatime 0 0\n"
+    return "".join(f"{kind} {where} {kind} rw,relatime 0 0\n" for _device, where, kind in _MOUNTS).encode()
 
 
-def _pid_max(system: System) -> bytes:
-    return b"%d\n" % PID_MAX
+def mountinfo(_about: object) -> bytes:
+    """/proc/PID/mountinfo. What is below another's directory is mounted there; ids are those of the devices."""
+    at = {where: device for device, where, _kind in _MOUNTS}
+    lines = ""
+    for device, where, kind in _MOUNTS:
+        above = at.get(where.rsplit("/", 1)[0] or "/", 1) if device > 1 else 0
+        lines += f"{device} {above} 0:{device} / {where} rw,relatime - {kind} {kind} rw\n"
+    return lines.encode()
 
 
 def threads_max(frames: int) -> int:
@@ -113,68 +123,21 @@ def threads_max(frames: int) -> int:
     return min(THREADS_MAX, max(_THREADS_MIN, frames >> 5))
 
 
-def _threads_max(system: System) -> bytes:
-    return b"%d\n" % threads_max(system.frames.total)
+def swaps(_system: System) -> bytes:
+    """/proc/swaps: none."""
+    return b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
 
 
-def _ostype(system: System) -> bytes:
-    return SYSNAME.encode() + b"\n"
-
-
-def _osrelease(system: System) -> bytes:
-    return RELEASE.encode() + b"\n"
-
-
-def _version(system: System) -> bytes:
-    return VERSION.encode() + b"\n"
-
-
-def _hostname(system: System) -> bytes:
-    return system.nodename.encode() + b"\n"
-
-
-def _domainname(system: System) -> bytes:
-    return system.domainname.encode() + b"\n"
-
-
-def _overcommit(system: System) -> bytes:
-    """0: nothing is reserved before it is touched, but an area larger than all memory is refused."""
-    return b"0\n"
-
-
-def _max_map_count(system: System) -> bytes:
-    return b"%d\n" % MAX_MAP_COUNT
-
-
-def _mmap_min_addr(system: System) -> bytes:
-    return b"%d\n" % MMAP_MIN_ADDR
-
-
-def _nr_hugepages(system: System) -> bytes:
-    return b"0\n"
-
-
-def _pipe_max_size(system: System) -> bytes:
-    return b"%d\n" % MAX_CAPACITY
+def devices(_system: System) -> bytes:
+    """/proc/devices: majors that a node in /dev may have."""
+    return b"Character devices:\n  1 mem\n  5 /dev/tty\n136 pts\n\nBlock devices:\n"
 
 
 Make = Callable[[System], bytes]
 
 FACTS: Final[dict[bytes, Make]] = {
     b"meminfo": meminfo, b"cpuinfo": cpuinfo, b"stat": stat, b"uptime": uptime, b"loadavg": loadavg,
-    b"version": version, b"filesystems": filesystems,
-}  # fmt: skip
-#: /proc/sys: by directory, then by name.
-SETTINGS: Final[dict[bytes, dict[bytes, Make]]] = {
-    b"kernel": {
-        b"pid_max": _pid_max, b"threads-max": _threads_max, b"ostype": _ostype, b"osrelease": _osrelease,
-        b"version": _version, b"hostname": _hostname, b"domainname": _domainname,
-    },
-    b"vm": {
-        b"overcommit_memory": _overcommit, b"max_map_count": _max_map_count, b"mmap_min_addr": _mmap_min_addr,
-        b"nr_hugepages": _nr_hugepages,
-    },
-    b"fs": {b"pipe-max-size": _pipe_max_size},
+    b"version": version, b"filesystems": filesystems, b"swaps": swaps, b"devices": devices,
 }  # fmt: skip
 #: Files whose content the kernel object makes, by directory.
 REPORTS: Final[dict[bytes, tuple[bytes, ...]]] = {

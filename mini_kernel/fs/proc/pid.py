@@ -7,7 +7,7 @@ from mini_kernel.errors import SysError
 from mini_kernel.fs.file import File
 from mini_kernel.fs.inode import Directory, Inode, SuperBlock
 from mini_kernel.fs.path import path_of
-from mini_kernel.fs.proc import facts, maps, status, strings
+from mini_kernel.fs.proc import facts, limits, maps, status, strings
 from mini_kernel.fs.proc.node import (
     DELETED,
     ProcDirectory,
@@ -22,7 +22,7 @@ from mini_kernel.fs.proc.odf import Comm, OomScoreAdj, UseOdf
 from mini_kernel.fs.proc.pagemap import ClearRefs, Pagemap
 from mini_kernel.fs.proc.views import Subject, TaskView
 from mini_kernel.uapi.errno import ENOENT
-from mini_kernel.uapi.fcntl import S_IFLNK
+from mini_kernel.uapi.fcntl import O_CLOEXEC, S_IFLNK
 
 if TYPE_CHECKING:
     from mini_kernel.fs.path import Caller
@@ -40,6 +40,11 @@ _TEXTS: Final[dict[bytes, tuple[int, Callable[[Subject], bytes]]]] = {
     b"smaps": (0o444, maps.smaps),
     b"smaps_rollup": (0o444, maps.smaps_rollup),
     b"mounts": (0o444, facts.mounts),
+    b"mountinfo": (0o444, facts.mountinfo),
+    b"limits": (0o444, limits.limits),
+    b"io": (0o400, limits.io),
+    b"cgroup": (0o444, limits.cgroup),
+    b"wchan": (0o444, limits.wchan),
 }
 #: Files that do more than that.
 _FILES: Final[dict[bytes, tuple[int, type[SubjectFile]]]] = {
@@ -173,18 +178,45 @@ class SubjectDirectory(ProcDirectory):
 class FdDirectory(SubjectDirectory):
     """/proc/PID/fd: a link for each descriptor."""
 
-    def _fds(self) -> dict[int, File]:
+    def fds(self) -> dict[int, File]:
+        """The open files by number."""
         task = self.subject.task
         return task.files.fds if task else {}
 
     def names(self) -> list[bytes]:
-        return [b"%d" % fd for fd in sorted(self._fds())]
+        return [b"%d" % fd for fd in sorted(self.fds())]
 
     def make(self, name: bytes) -> Inode | None:
         fd = parse_id(name)
-        file = self._fds().get(fd)
+        file = self.fds().get(fd)
         number = inode_number(self.whom, _INDEX[b"fd/"], fd)
         return FdLink(self.sb, number, self.subject, fd, file) if file else None
+
+
+class FdInfo(SubjectFile):
+    """/proc/PID/fdinfo/N: where an open file stands, and how it was opened."""
+
+    def __init__(self, sb: SuperBlock, number: int, subject: Subject, fd: int) -> None:
+        super().__init__(sb, 0o400, number, subject)
+        self.fd = fd
+
+    def text(self) -> bytes:
+        task = self.require_subject().task
+        file = task.files.fds.get(self.fd) if task else None
+        if task is None or file is None:
+            raise SysError(ENOENT)
+        flags = file.flags | (O_CLOEXEC if self.fd in task.files.cloexec else 0)
+        inode = file.inode
+        return f"pos:\t{file.pos}\nflags:\t0{flags:o}\nmnt_id:\t{inode.sb.device}\nino:\t{inode.ino}\n".encode()
+
+
+class FdInfoDirectory(FdDirectory):
+    """/proc/PID/fdinfo: a file for each descriptor."""
+
+    def make(self, name: bytes) -> Inode | None:
+        fd = parse_id(name)
+        number = inode_number(self.whom, _INDEX[b"fdinfo/"], fd)
+        return FdInfo(self.sb, number, self.subject, fd) if fd in self.fds() else None
 
 
 class TaskDirectory(SubjectDirectory):
@@ -225,13 +257,15 @@ class PidDirectory(SubjectDirectory):
             return _LINKS[name](self.sb, number, subject)
         if name == b"fd":
             return FdDirectory(self, name, 0o500, subject, self.whom)
+        if name == b"fdinfo":
+            return FdInfoDirectory(self, name, 0o555, subject, self.whom)
         return TaskDirectory(self, name, 0o555, subject, self.whom)
 
 
-_NAMES: Final = (b"task", b"fd", *_LINKS, *_TEXTS, *_FILES)
+_NAMES: Final = (b"task", b"fd", b"fdinfo", *_LINKS, *_TEXTS, *_FILES)
 _INSIDE: Final = 1 << 23  # above every number of a process: sets a thread's own directory apart
-#: The last part of inode numbers; 0 is the directory itself, fd/ stands for the links in it.
-_INDEX: Final = {name: index for index, name in enumerate((*_NAMES, b"fd/"), 1)}
+#: The last part of inode numbers; 0 is the directory itself, fd/ and fdinfo/ stand for what is in them.
+_INDEX: Final = {name: index for index, name in enumerate((*_NAMES, b"fd/", b"fdinfo/"), 1)}
 
 
 def parse_id(name: bytes) -> int:

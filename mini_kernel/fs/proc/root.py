@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from mini_kernel.fs.inode import Directory, Inode, SuperBlock, Symlink
-from mini_kernel.fs.proc.facts import FACTS, REPORTS, SETTINGS
+from mini_kernel.fs.proc import settings
+from mini_kernel.fs.proc.facts import FACTS, REPORTS
 from mini_kernel.fs.proc.node import ProcDirectory, ProcLink, ReportText, SystemText
 from mini_kernel.fs.proc.pid import PidDirectory, parse_id
 from mini_kernel.fs.proc.views import Subject, System
@@ -63,11 +64,5 @@ def build(sb: SuperBlock, system: System) -> Directory:
         proc.add(group, directory)
         for name in names:
             directory.add(name, ReportText(sb, system, group, name))
-    settings = ProcDirectory(sb, 0o555)
-    proc.add(b"sys", settings)
-    for group, files in SETTINGS.items():
-        directory = ProcDirectory(sb, 0o555)
-        settings.add(group, directory)
-        for name, make in files.items():
-            directory.add(name, SystemText(sb, system, make))
+    proc.add(b"sys", settings.build(sb, system))
     return proc
