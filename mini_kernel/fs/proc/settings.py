@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from mini_kernel.fs.inode import SuperBlock
 from mini_kernel.fs.pipe import MAX_CAPACITY
-from mini_kernel.fs.proc.facts import NODENAME, PID_MAX, RELEASE, SYSNAME, VERSION, Make, threads_max
+from mini_kernel.fs.proc.facts import PID_MAX, RELEASE, SYSNAME, VERSION, Make, threads_max
 from mini_kernel.fs.proc.node import ProcDirectory, ProcFile, SystemText
 from mini_kernel.fs.proc.views import System
 from mini_kernel.mm.mm import MAX_MAP_COUNT, MMAP_MIN_ADDR
@@ -39,7 +39,7 @@ def _version(system: System) -> bytes:
 
 
 def _hostname(system: System) -> bytes:
-    return NODENAME.encode() + b"\n"
+    return system.nodename.encode("latin-1") + b"\n"
 
 
 def _overcommit(system: System) -> bytes:
@@ -64,7 +64,7 @@ def _pipe_max_size(system: System) -> bytes:
 
 
 def _domainname(system: System) -> bytes:
-    return b"(none)\n"
+    return system.domainname.encode("latin-1") + b"\n"
 
 
 def _ngroups_max(system: System) -> bytes:
