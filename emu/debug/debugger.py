@@ -4,7 +4,7 @@
 What there is to see at a stop is in state.py, paging.py and why.py, which take a Debugger or a kernel.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from emu.debug import goals, reverse
@@ -30,7 +30,7 @@ class Debugger(Runner):
         return self.add(Breakpoint(address=self.locate(place), text=str(place), **settings))  # pyright: ignore[reportArgumentType]  # Point's fields
 
     @contextmanager
-    def breaking_at(self, place: int | str, **settings: object) -> Iterator[Breakpoint]:
+    def breaking_at(self, place: int | str, **settings: object) -> Generator[Breakpoint, None, None]:
         """`break_at` for the time of a `with` block."""
         point = self.break_at(place, **settings)
         try:

@@ -350,8 +350,11 @@ def explore(examples: int, steps: int) -> None:
     )
 
 
-def history(seed: int, steps: int, huge: bool = False) -> None:
-    """One uniformly random sequence. Hypothesis prefers small and repeated values; this meets other corners."""
+def history(seed: int, steps: int, huge: bool = False, every: int = 1) -> None:
+    """One uniformly random sequence. Hypothesis prefers small and repeated values; this meets other corners.
+
+    Everything is compared after `every` so many steps, which is three quarters of the work, and after the last.
+    """
     rng = random.Random(seed)
     machine = MemoryMachine()
     done: list[str] = []
@@ -368,7 +371,8 @@ def history(seed: int, steps: int, huge: bool = False) -> None:
                 arguments = {key: rng.choice(values) for key, values in choices.items()}
                 done.append(f"{name}({arguments})")
                 getattr(machine, name)(**arguments)
-            machine.world.verify()
+            if step % every == every - 1 or step == steps - 1:
+                machine.world.verify()
         machine.world.end()
     except Exception as error:
         raise AssertionError(f"seed {seed}: {error}; after " + "\n".join(done[-12:])) from error
@@ -385,7 +389,7 @@ def test_memory_operations_agree_with_the_model() -> None:
 def test_random_histories_agree_with_the_model(part: int) -> None:
     """So do uniformly random ones."""
     for seed in range(part * 200, part * 200 + 200):
-        history(seed, 50)
+        history(seed, 50, every=1 if part < 2 else 2)
 
 
 @pytest.mark.parametrize("part", range(2))
@@ -406,4 +410,4 @@ def test_memory_operations_agree_with_the_model_for_long() -> None:
 def test_random_histories_agree_with_the_model_for_long(part: int) -> None:
     """Long histories."""
     for seed in range(10000 + part * 60, 10060 + part * 60):
-        history(seed, 150)
+        history(seed, 150, every=3)
