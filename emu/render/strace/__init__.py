@@ -5,6 +5,7 @@ selection.py   -e trace=SET
 signatures.py  the table: which arguments a call has, in a few words each
 scalars.py     numbers, names, flags, strings and buffers
 structs.py     structures in user memory
+sockets.py     addresses, messages and options of sockets
 special.py     calls whose arguments depend on each other
 flags.py       sets of flags and names
 call.py        what an argument's renderer is given, and how renderers are registered

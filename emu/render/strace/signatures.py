@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final, NamedTuple
 
-from emu.render.strace import ipc, scalars, special
+from emu.render.strace import ipc, scalars, sockets, special
 from emu.render.strace.call import RENDERERS, Call, Renderer, hexadecimal
 from mini_kernel.uapi import errno_names
 
@@ -277,12 +277,44 @@ clone3              clone3args len
 close_range         uint uint closerangeflags
 openat2             dirfd path ptr len
 faccessat2          dirfd path rwx accessflags
+socket              sockfamily socktype sockproto
+socketpair          sockfamily socktype sockproto opipe
+bind                fd sockaddr len
+connect             fd sockaddr len
+listen              fd int
+accept              fd osockaddr oint*
+accept4             fd osockaddr oint* sockflags
+getsockname         fd osockaddr oint*
+getpeername         fd osockaddr oint*
+sendto              fd in len msgflags sockaddr len
+recvfrom            fd out len msgflags osockaddr oint*
+sendmsg             fd msghdr msgflags
+recvmsg             fd omsghdr msgflags
+sendmmsg            fd ptr uint msgflags
+recvmmsg            fd ptr uint msgflags timespec
+shutdown            fd shuthow
+setsockopt          fd optlevel optname optval len
+getsockopt          fd optlevel optname ooptval oint*
+semget              shmkey int shmgetflags
+semop               int sembufs len
+semtimedop          int sembufs len timespec
+semctl              int int semcmd hex
+msgget              shmkey shmgetflags
+msgsnd              int ptr len sysvmsgflags
+msgrcv              int ptr len off sysvmsgflags
+msgctl              int shmcommand ptr
+mq_open             path oflags omode ptr
+mq_unlink           path
+mq_timedsend        fd in len uint timespec
+mq_timedreceive     fd out len oint* timespec
+mq_notify           fd ptr
+mq_getsetattr       fd ptr ptr
 epoll_pwait2        fd oepollevents int timespec sigset len
 fchmodat2           dirfd path mode statflags
 """
 
 
-_FAMILIES: Final = (ipc, scalars, special)  # to import them is to register their renderers
+_FAMILIES: Final = (ipc, scalars, sockets, special)  # to import them is to register their renderers
 
 
 class Signature(NamedTuple):
