@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
 def debug(arguments: argparse.Namespace) -> int:
     """One session; 1 if a command of a batch failed."""
+    gc.disable()  # until everything is imported: there is no garbage yet
     with contextlib.ExitStack() as cleanup:
         session = _Session(arguments, cleanup)
         cleanup.callback(session.shell.close)
+        gc.enable()
         session.scripts(arguments.scripts)
         if arguments.batch:
             return int(session.failed)

@@ -154,7 +154,9 @@ def _last(s: Shell, point: Point, never: str) -> list[str]:
         start = time_text(s.d.history.beginning)
         return [f"it {never} from {start} on"]
     s.marks["hit"] = stop.time
-    return [*_told(s, stop), f"that was at {time_text(stop.time)}, {s.d.now[0] - stop.time[0]} instructions ago"]
+    ago = s.d.now[0] - stop.time[0]
+    since = f"{ago} instruction{'' if ago == 1 else 's'} ago" if ago else "the last thing that happened"
+    return [*_told(s, stop), f"that was at {time_text(stop.time)}, {since}"]
 
 
 def _told(s: Shell, stop: Stop) -> list[str]:

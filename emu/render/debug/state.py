@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from emu.debug.events import SignalDelivered
 from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, FrameWatch, Point, Watchpoint
 from emu.debug.state import CodeLine, Frame, Registers, StackWord, TaskInfo
 from emu.render import bits
@@ -9,6 +10,7 @@ from emu.render.debug.stops import call_text, point_name
 from emu.symbols import Symbols
 from mini_kernel.observe import AreaInfo
 from mini_kernel.task import State
+from mini_kernel.uapi import syscall_names
 from mini_kernel.x86 import REGISTER_NAMES, RIP
 
 _ROWS = ((0, 8), (3, 9), (1, 10), (2, 11), (6, 12), (7, 13), (5, 14), (4, 15))  # rax r8, rbx r9, rcx r10, ...
@@ -122,6 +124,13 @@ def point_lines(points: Iterable[Point]) -> list[str]:
     return rows
 
 
+def _named(point: Catchpoint, item: int | str) -> str:
+    """What a catchpoint waits for, by name."""
+    if isinstance(item, str):
+        return item
+    return bits.signal_name(item) if point.kind is SignalDelivered else syscall_names.get(item, str(item))
+
+
 def _what(point: Point) -> str:
     if isinstance(point, Breakpoint):
         return f"breakpoint at {point.address:#x}" + _name(point.text if point.text != str(point.address) else None)
@@ -133,6 +142,6 @@ def _what(point: Point) -> str:
     if isinstance(point, FrameWatch):
         return f"watch the references of frame {point.pfn:#x}"
     if isinstance(point, Catchpoint):
-        only = f" {', '.join(map(str, sorted(map(str, point.only))))}" if point.only else ""
+        only = f" {', '.join(sorted(_named(point, item) for item in point.only))}" if point.only else ""
         return f"catch {point.text or point.kind.__name__}{only}" + (" before the kernel" if point.before else "")
     return point_name(point)
