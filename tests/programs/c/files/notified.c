@@ -46,8 +46,8 @@ static void report(const char *what)
 int main(void)
 {
     char byte;
-    mkdir("/tmp/cr3lab-in", 0755);
-    chdir("/tmp/cr3lab-in");
+    mkdir("in-dir", 0755);
+    chdir("in-dir");
     mkdir("d", 0755);
     in = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     try(inotify_add_watch(in, "d", IN_ALL_EVENTS));
@@ -120,7 +120,7 @@ int main(void)
     try(read(in, exact, sizeof exact));
     try(write(in, "x", 1));
     rmdir("name");
-    chdir("/");
-    rmdir("/tmp/cr3lab-in");
+    chdir("..");
+    rmdir("in-dir");
     return 0;
 }

@@ -1,6 +1,12 @@
 /* Where may a path lead under each RESOLVE_ flag of openat2, and which flags and sizes are refused? */
 #include "say.h"
-#include <linux/openat2.h>
+
+struct open_how {
+    uint64_t flags, mode, resolve;
+};
+
+enum { RESOLVE_NO_XDEV = 1, RESOLVE_NO_MAGICLINKS = 2, RESOLVE_NO_SYMLINKS = 4, RESOLVE_BENEATH = 8,
+    RESOLVE_IN_ROOT = 16, RESOLVE_CACHED = 32 };
 
 static long how(int base, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {

@@ -34,8 +34,8 @@ int main(void)
     char name[16];
     struct stat status;
     umask(0);
-    mkdir("/tmp/cr3lab-rights", 0777);
-    chdir("/tmp/cr3lab-rights");
+    mkdir("rights", 0777);
+    chdir("rights");
     for (int mode = 0; mode < 8; mode++) {
         sprintf(name, "file%d", mode);
         close(open(name, O_CREAT | O_WRONLY, mode));

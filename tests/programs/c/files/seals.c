@@ -1,6 +1,5 @@
 /* What do the seals of a memfd forbid, when can they be set, and what is a memfd to stat and /proc? */
 #include "say.h"
-#include <linux/falloc.h>
 
 int main(void)
 {

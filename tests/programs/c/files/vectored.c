@@ -1,4 +1,5 @@
 /* How do the positional and vectored reads and writes treat offsets, flags, empty vectors and bad ones? */
+/* not musl: it has no preadv2 and pwritev2 */
 #include "say.h"
 
 int main(void)
