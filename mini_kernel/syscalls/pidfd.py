@@ -6,7 +6,7 @@ from mini_kernel.errors import SysError
 from mini_kernel.fs.event import AnonymousInode
 from mini_kernel.pidfd import PidFile
 from mini_kernel.syscalls.args import file_of
-from mini_kernel.syscalls.signals import check_number, read_info, require_kill, send, send_thread
+from mini_kernel.syscalls.sending import check_number, read_info, require_kill, send, send_thread
 from mini_kernel.syscalls.table import s32, syscall, u32
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.uapi.errno import EBADF, EINVAL, ENOENT, EPERM, ESRCH

@@ -7,7 +7,7 @@ from mini_kernel.cputime import CpuItimer, CpuTimer
 from mini_kernel.errors import SysError
 from mini_kernel.mm import uaccess
 from mini_kernel.posix_timer import PosixTimer
-from mini_kernel.syscalls.signals import has_room
+from mini_kernel.syscalls.sending import has_room
 from mini_kernel.syscalls.table import s32, syscall, u32
 from mini_kernel.syscalls.times import cpu_clock, is_real, read_clock, read_timespec
 from mini_kernel.task import Task

@@ -18,7 +18,7 @@ FAMILIES = {
     "System V and POSIX IPC": "shm sem msg mqueue",
     "processes": "procs waiting groups pidfd",
     "threads": "threads futex",
-    "signals": "signals",
+    "signals": "signals sending",
     "time": "timers times",
     "who, how much, which order": "identity creds prctl priority scheduling",
 }
