@@ -1,4 +1,5 @@
 /* Whose credentials does a receiver with SO_PASSCRED see, and when are they nobody's? */
+/* not musl: its struct msghdr has padding between the fields, and sendmsg looks into bad headers itself */
 #include "net.h"
 
 static pid_t self;
