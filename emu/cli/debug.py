@@ -15,11 +15,13 @@ from emu.cli.files import warn
 from emu.cli.prompt import reader
 from emu.cli.system import options_of, streams_of
 from emu.cli.terminal import TerminalGuard
+from emu.errors import EmuError
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from emu.boot import Streams, System
+    from emu.cli.tui import DebugApp
     from emu.prompt import Answer
 
 
@@ -33,7 +35,10 @@ def debug(arguments: argparse.Namespace) -> int:
         session.scripts(arguments.scripts)
         if arguments.batch:
             return int(session.failed)
-        session.converse()
+        if arguments.tui:
+            session.full_screen()
+        else:
+            session.converse()
     return 0
 
 
@@ -54,7 +59,11 @@ class _Session:
         self._interactive = sys.stdin.isatty() and not arguments.batch
         self._colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         self._reads_commands = not arguments.batch and not sys.stdin.isatty() and arguments.stdin is None
+        self._tui: bool = arguments.tui
+        self._stdin = arguments.stdin is not None
         self.failed = False
+        if self._tui:
+            _app_type()  # before anything is done, if it cannot be
 
         def boot(changed: list[str] | None) -> "System":
             self._streams = self._given(streams_of(arguments, cleanup))
@@ -63,9 +72,11 @@ class _Session:
         self.shell = Shell(boot, SECTIONS if self._interactive else ())
 
     def _given(self, streams: "Streams") -> "Streams":
-        """The guest's input is empty where it would take the commands away."""
+        """The guest's input is empty where it would take the commands away; the full screen shows its output."""
         from mini_kernel.fs.stream import BytesStream
 
+        if self._tui:
+            return (streams[0] if self._stdin else BytesStream(), BytesStream(), BytesStream())
         return (BytesStream(), *streams[1:]) if self._reads_commands else streams
 
     # -- where commands come from -------------------------------------------------------------------
@@ -98,6 +109,13 @@ class _Session:
             answer = self._guarded(lambda line=line: self.shell.execute(line))
             if answer is not None:
                 self._print(answer)
+
+    def full_screen(self) -> None:
+        """The same with panes around it."""
+        from mini_kernel.fs.stream import BytesStream
+
+        written = [stream for stream in (self._streams or ())[1:] if isinstance(stream, BytesStream)]
+        _app_type()(self.shell, written).run()
 
     # -- running them -------------------------------------------------------------------------------
 
@@ -142,3 +160,12 @@ class _Session:
     def _failed(self, line: str) -> None:
         self.failed = True
         print(self._paint(line), flush=True)
+
+
+def _app_type() -> "type[DebugApp]":
+    """Raises EmuError where Textual is not installed."""
+    try:
+        from emu.cli.tui import DebugApp
+    except ModuleNotFoundError as error:
+        raise EmuError(f"--tui needs {error.name}: pip install 'cr3lab[tui]'") from None
+    return DebugApp

@@ -145,6 +145,7 @@ def _add_debug(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(scripts=[])
     commands.add_argument("-x", action=_Script, metavar="FILE", help="run the commands in a file first")
     commands.add_argument("-ex", action=_Script, metavar="COMMAND", help="run a command first")
+    commands.add_argument("--tui", action="store_true", help="full screen: code, registers, tables, processes, events")
     commands.add_argument("--batch", action="store_true", help="end after these; exit status 1 if one failed")
 
 
