@@ -4,6 +4,31 @@ from mini_kernel.observe import Observer
 from mini_kernel.task import SigInfo, Task
 
 
+class Silent:
+    """An observer that does nothing: the base of those for whom few events matter."""
+
+    def syscall_enter(self, task: Task, number: int, arguments: tuple[int, ...]) -> None:
+        """mini_kernel.observe.Observer, as all of these."""
+
+    def syscall_wait(self, task: Task, number: int) -> None:
+        """The same."""
+
+    def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
+        """The same."""
+
+    def signal(self, task: Task, info: SigInfo) -> None:
+        """The same."""
+
+    def fault(self, task: Task, address: int, error: int, fault_class: str) -> None:
+        """The same."""
+
+    def forked(self, task: Task, child: Task, kind: str) -> None:
+        """The same."""
+
+    def exited(self, task: Task, status: int) -> None:
+        """The same."""
+
+
 class Listeners:
     """An observer (mini_kernel.observe) that tells others, in the order they came."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from emu.boot import System
+from emu.listeners import Silent
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.x86 import RIP
 
@@ -24,7 +25,7 @@ class Counts:
             self.edges[edge] = self.edges.get(edge, 0) + count
 
 
-class Collector:
+class Collector(Silent):
     """Listens to a traced system: counts what every task that runs its program does, forked ones too.
 
     A block that faults in its middle, or whose task loses the CPU there, is counted as far as it came; the rest is a
@@ -76,18 +77,6 @@ class Collector:
     def signal(self, task: Task, info: SigInfo) -> None:
         """Other exceptions come as signals; a handler is no edge of the program's."""
         self._cut(task)
-
-    def syscall_enter(self, task: Task, number: int, arguments: tuple[int, ...]) -> None:
-        """Nothing changes."""
-
-    def syscall_wait(self, task: Task, number: int) -> None:
-        """Nothing changes."""
-
-    def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
-        """Nothing changes."""
-
-    def forked(self, task: Task, child: Task, kind: str) -> None:
-        """The child goes on where its parent is."""
 
     def exited(self, task: Task, status: int) -> None:
         """The number may be used again."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emu.boot import DEFAULT_ENVIRONMENT, Options, System
+from emu.listeners import Silent
 from emu.origin import origin
 from emu.peek import peek
 from emu.program import Program
@@ -62,7 +63,7 @@ class Evidence:
         return [area for area in self.mappings if area.made_by]
 
 
-class AtEnd:
+class AtEnd(Silent):
     """An observer that looks at the first process just before it ends."""
 
     def __init__(self, system: System, wanted: Sequence[Wanted]) -> None:
@@ -91,9 +92,6 @@ class AtEnd:
     def _is_last(self) -> bool:
         return sum(task.tgid == 1 and task.alive for task in self._system.kernel.tasks.values()) == 1
 
-    def syscall_wait(self, task: Task, number: int) -> None:
-        """Nothing to see."""
-
     def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
         """Who made which mapping."""
         if number in (SYS_mmap, SYS_mremap) and task.tgid == 1 and result is not None and result > 0:
@@ -106,15 +104,6 @@ class AtEnd:
         if task.tgid == 1 and is_default and default_action(info.signo) in ("core", "terminate"):
             self.si_code = info.code
             self._look(task, 0)
-
-    def fault(self, task: Task, address: int, error: int, fault_class: str) -> None:
-        """Nothing to see."""
-
-    def forked(self, task: Task, child: Task, kind: str) -> None:
-        """Nothing to see."""
-
-    def exited(self, task: Task, status: int) -> None:
-        """Too late: the memory is gone."""
 
     def _origin(self, task: Task, back: int) -> int:
         regs = self._system.kernel.cpu.regs

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from emu.listeners import Silent
 from emu.trace.event import Event
 from emu.trace.filter import Filter
 from emu.trace.names import Names
@@ -25,7 +26,7 @@ class Wording(NamedTuple):
     end: Callable[[object, int | None], tuple[str, str]]
 
 
-class Recorder:
+class Recorder(Silent):
     """An observer (mini_kernel.observe.Observer) and memory listener that keeps `events`.
 
     A system call is one event, when it has ended: what its task did meanwhile, such as faults, comes before it.
@@ -75,9 +76,6 @@ class Recorder:
         if self._filter.wants("syscall", _name(number)):
             begun, text = self._wording.begin(task, number, arguments)
             self._calls[task.tid] = number, begun, self._names.in_text(task)(text)
-
-    def syscall_wait(self, task: Task, number: int) -> None:
-        """The event comes with the end."""
 
     def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
         """The call has ended."""

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from test_steering import RACE as COUNTERS
 
 import emu.testing.cases
 import emu.testing.emulate
@@ -42,43 +43,7 @@ _start:
 counter: .quad 0
 text: .ascii "hi\n"
 """
-RACE = """
-# EXPECT exit == 100
-# RUN seeds 0 1 5
-_start:
-    xor edi, edi
-    mov esi, 4096
-    mov edx, PROT_READ|PROT_WRITE
-    mov r10d, MAP_SHARED|MAP_ANONYMOUS
-    mov r8, -1
-    xor r9d, r9d
-    mov eax, SYS_mmap
-    syscall
-    mov rbx, rax
-    mov eax, SYS_fork
-    syscall
-    mov r12, rax
-    mov ecx, 50
-again:
-    mov rax, [rbx]
-    add rax, 1
-    mov [rbx], rax
-    dec ecx
-    jnz again
-    xor edi, edi
-    test r12, r12
-    jz done
-    mov rdi, r12
-    xor esi, esi
-    xor edx, edx
-    xor r10d, r10d
-    mov eax, SYS_wait4
-    syscall
-    mov rdi, [rbx]
-done:
-    mov eax, SYS_exit_group
-    syscall
-"""
+RACE = "# EXPECT exit == 100\n# RUN seeds 0 1 5" + COUNTERS
 TRAP = "# EXPECT rax == 7\n# EXPECT signal == SIGTRAP\n_start: mov eax, 7\n int3\n"
 FAULT = "# EXPECT signal == SIGSEGV\n# EXPECT si_code == SEGV_MAPERR\n_start: mov rax, [0x1234]\n"
 LEAK = """
