@@ -59,6 +59,15 @@ class ElfTables:
             names.setdefault(address, (name, end))
         return names
 
+    @cached_property
+    def addresses(self) -> dict[str, int]:
+        """Every name, also of several for one address. Of several addresses with one name: as above."""
+        try:
+            found = sorted(self._symbols(), reverse=True)
+        except Exception:
+            return {}
+        return {name: address for _rank, address, _end, name in found}
+
     def _symbols(self) -> Iterator[tuple[tuple[int, int], int, int, str]]:
         """(rank, address, end, name) of every label, function and object."""
         if self._elf is None:

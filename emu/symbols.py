@@ -106,6 +106,9 @@ class ImageSymbols(Symbols):
                 names.setdefault(address, (name, end))
         return names
 
+    def addresses(self) -> dict[str, int]:
+        return {**self._image.symbols, **super().addresses()}
+
     def line(self, address: int) -> SourceLine | None:
         i = bisect_right(self._line_starts, address) - 1
         if i < 0 or address >= self._image.lines[i].address + max(1, self._image.lines[i].length):
@@ -145,6 +148,9 @@ class ElfSymbols(Symbols):
     @cached_property
     def names(self) -> dict[int, tuple[str, int]]:
         return self._tables.names
+
+    def addresses(self) -> dict[str, int]:
+        return {**self._tables.addresses, **super().addresses()}
 
     def line(self, address: int) -> SourceLine | None:
         row = self._tables.row(address)

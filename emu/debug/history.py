@@ -38,6 +38,7 @@ class History:
         self.shelf = Shelf()
         self.frontier = d.now
         self.interval = FIRST_INTERVAL
+        self._from = 0  # number of the snapshot that the present comes from
         self._changed = True  # by hand, since the last snapshot
         self._ran: tuple[int, float] | None = None  # (instructions, host seconds) when it last started
         self._speed = 0.0  # instructions a second
@@ -63,7 +64,9 @@ class History:
     def _take(self, root: bool = False) -> None:
         d = self._d
         began = time.perf_counter()
-        self.shelf.add(self._store.take(d.now, root, d.tap.preempts, d.tap.last_entry, self.shelf.last))
+        snapshot = self._store.take(d.now, root, d.tap.preempts, d.tap.last_entry, self.shelf.last)
+        self.shelf.add(snapshot)
+        self._from = snapshot.number
         cost = time.perf_counter() - began
         if self._speed:
             wanted = int(cost * OVERHEAD * self._speed)
@@ -72,6 +75,7 @@ class History:
     def _restore(self, snapshot: Snapshot) -> None:
         d = self._d
         self._store.restore(snapshot)
+        self._from = snapshot.number
         d.tap.entries = snapshot.time.entries
         d.tap.preempts = snapshot.preempts
         d.tap.forget(snapshot.last_entry)
@@ -105,8 +109,7 @@ class History:
 
     def _barrier(self) -> Snapshot | None:
         """The root that comes next: running into its moment means going on from it."""
-        now = self._d.now
-        return next((s for s in self.shelf.all[1:] if s.root and s.time > now), None)
+        return self.shelf.next_root(self._from)
 
     def reached(self) -> bool:
         """`budget` may be used up: take a snapshot if one is due, or go on from the next root. True: it did that."""
@@ -133,12 +136,10 @@ class History:
         """To a moment between the beginning and the frontier. Precondition: `settle`."""
         snapshot = self.shelf.latest(lambda t: t <= when)
         assert snapshot is not None
-        if not snapshot.time <= self._d.now <= when or self._crosses_root(self._d.now, when):
+        barrier = self._barrier()
+        if not snapshot.time <= self._d.now <= when or (barrier is not None and barrier.time <= when):
             self._restore(snapshot)
         self._d.run_quietly(when)
-
-    def _crosses_root(self, now: Time, when: Time) -> bool:
-        return any(s.root and now < s.time <= when for s in self.shelf.all[1:])
 
     def canonical(self, instructions: int) -> None:
         """To before the instruction after so many, and before any fault or tick that comes with it."""

@@ -211,7 +211,6 @@ class Runner:
         self._plan = Plan(quiet=True)
         machine = self.machine
         machine.stop_anywhere()
-        machine.mark(frozenset())
         machine.set_instruction_budget(None)
         self.tap.before_call = self.tap.before_fault = self.tap.before = None
 

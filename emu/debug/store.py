@@ -28,10 +28,12 @@ _BATCH: Final = 2048  # frames compared at once
 class Snapshot:
     """A moment that can be gone back to.
 
+    number   in the order taken
     root     the first of a history: the system was just booted, or changed by hand
     size     bytes that this snapshot alone needs
     """
 
+    number: int
     time: Time
     root: bool
     objects: bytes
@@ -53,6 +55,7 @@ class Store:
         self._system = system
         self._machine = machine
         self._tapes = tapes
+        self._taken = 0
 
     def take(self, time: Time, root: bool, preempts: bool, last_entry: Entry, before: Snapshot | None) -> Snapshot:
         """The system now, sharing pages with the snapshot `before`."""
@@ -62,7 +65,10 @@ class Store:
         spots = tuple(tape.spot() for tape in self._tapes)
         size = new * PAGE_SIZE + len(image.objects) + _PER_PAGE * len(pages)
         clock = image.slice_left, machine.last_end, machine.jumps
-        return Snapshot(time, root, image.objects, image.cpu, *clock, preempts, last_entry, spots, pages, size)
+        self._taken += 1
+        return Snapshot(
+            self._taken, time, root, image.objects, image.cpu, *clock, preempts, last_entry, spots, pages, size
+        )
 
     def _pages(self, pfns: list[int], before: dict[int, bytes]) -> tuple[dict[int, bytes], int]:
         """The content of these frames, and how many of them are not as `before`."""
@@ -146,6 +152,6 @@ class Shelf:
         """The latest one whose time passes."""
         return next((s for s in reversed(self.all) if keep(s.time)), None)
 
-    def next_root(self, instructions: int) -> Snapshot | None:
-        """The first one changed by hand at or after so many instructions, other than the first of all."""
-        return next((s for s in self.all[1:] if s.root and s.time.instructions >= instructions), None)
+    def next_root(self, number: int) -> Snapshot | None:
+        """The first one changed by hand that was taken after number `number`."""
+        return next((s for s in self.all if s.root and s.number > number), None)

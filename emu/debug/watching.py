@@ -72,6 +72,8 @@ class Watches:
 
     def reset(self, points: Sequence[Point]) -> None:
         """Look at these points from now on: what is there now is nobody's doing."""
+        if not points and not self.any:
+            return
         enabled = [p for p in points if p.enabled]
         self._points = [p for p in enabled if isinstance(p, Watchpoint)]
         self._entry_points = [p for p in enabled if isinstance(p, EntryWatch)]

@@ -258,17 +258,25 @@ class Tables:
     """The two byte tables, 0 everywhere: `steps` by the low bits of an address, `frames` by those of a frame number."""
 
     def __init__(self) -> None:
+        self._marked: AbstractSet[int] = frozenset()
+        self._watched: AbstractSet[int] = frozenset()
         self.steps = (ctypes.c_ubyte * _FILTER_SIZE)()
         self.frames = (ctypes.c_ubyte * _FRAMES_SIZE)()
 
     def mark_steps(self, addresses: AbstractSet[int]) -> None:
         """Stop before instructions at these addresses, and at no others but by accident."""
+        if addresses == self._marked:
+            return
+        self._marked = addresses
         ctypes.memset(self.steps, 0, _FILTER_SIZE)
         for address in addresses:
             self.steps[address & _FILTER_SIZE - 1] = 1
 
     def mark_frames(self, frames: AbstractSet[int]) -> None:
         """Look at accesses to these frames."""
+        if frames == self._watched:
+            return
+        self._watched = frames
         ctypes.memset(self.frames, 0, _FRAMES_SIZE)
         for pfn in frames:
             self.frames[pfn & _FRAMES_SIZE - 1] = 1

@@ -3,6 +3,7 @@
 stops.py     why the system stands still; one event of the log
 state.py     registers, stack, code, areas, tasks
 paging.py    walks, trees, differences, who maps a frame, who shares what
+steps.py     a trace, an instruction a line
 why.py       everything about one address
 """
 
@@ -17,6 +18,7 @@ from emu.render.debug.state import (
     stack_lines,
     task_lines,
 )
+from emu.render.debug.steps import step_lines
 from emu.render.debug.stops import event_line, stop_lines
 from emu.render.debug.why import why_lines
 
@@ -32,6 +34,7 @@ __all__ = [
     "register_lines",
     "sharing_lines",
     "stack_lines",
+    "step_lines",
     "stop_lines",
     "task_lines",
     "tree_lines",
