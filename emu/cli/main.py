@@ -124,6 +124,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     output.add_argument("-e", dest="trace", metavar="trace=SET", help="which calls: names, %%classes, ! for all others")
     output.add_argument("-k", dest="strace_where", action="store_true", help="--strace with where each call comes from")
     output.add_argument("--strace-out", metavar="FILE", help="write the --strace lines to a file")
+    output.add_argument(
+        "--trace", dest="trace_out", metavar="FILE", help="write events, a line each, without addresses"
+    )
+    output.add_argument(
+        "--trace-filter", metavar="FILTER", default="", help="which: syscalls, faults(cow_*), insns(f)..."
+    )
     output.add_argument("--record", metavar="FILE", help="write a recording, to be replayed under the debugger")
 
 

@@ -3,6 +3,7 @@
 import argparse
 import atexit
 import contextlib
+import dataclasses
 import gc
 import signal
 import sys
@@ -14,6 +15,7 @@ from emu.cli.arguments import assembler_of, program_of
 from emu.cli.files import warn, writable, writable_bytes
 from emu.cli.system import options_of, streams_of
 from emu.cli.terminal import TerminalGuard
+from emu.errors import EmuError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from emu.program import Program
     from emu.recording import Recorder
     from emu.render.strace import Selection, Strace
+    from emu.trace import Filter
+    from emu.trace import Recorder as TraceRecorder
     from mini_kernel.task import Task
 
 _MAX_REPORTS: Final = 5
@@ -42,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         guard = TerminalGuard()
         system = cleanup.enter_context(_boot(arguments, program, args, cleanup, guard))
         strace = outputs.attach(system)
+        trace = outputs.trace(system)
         recorder = outputs.recorder(system, args)
         interrupter.system = system
         gc.enable()
@@ -51,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         finally:
             if strace is not None:
                 strace.close()
+            if trace is not None:
+                outputs.write_trace(trace)
         _report(system, outcome, arguments)
         outputs.statistics(system)
         if recorder is not None:
@@ -81,7 +88,11 @@ def _boot(
 
     streams = streams_of(arguments, cleanup)
     guard.streams = streams
-    return System(program, args, options_of(arguments, record=arguments.record is not None), streams)
+    chosen = _filter(arguments)
+    options = options_of(arguments, record=arguments.record is not None)
+    if chosen is not None and chosen.functions():
+        options = dataclasses.replace(options, traced=True)
+    return System(program, args, options, streams)
 
 
 class _Interrupter:
@@ -112,6 +123,10 @@ class _Outputs:
         self._recording: IO[bytes] | None = None
         if arguments.record is not None:
             self._recording = cleanup.enter_context(writable_bytes("--record", arguments.record))
+        self._trace: IO[str] | None = None
+        self._filter = _filter(arguments)
+        if arguments.trace_out is not None:
+            self._trace = cleanup.enter_context(writable("--trace", arguments.trace_out))
         self._json: IO[str] | None = None
         self._lines: IO[str] = sys.stderr
         self._selection: Selection | None = None
@@ -133,6 +148,22 @@ class _Outputs:
         strace.started(system.task(1), system.path, system.argv, len(system.options.environment))
         system.observe(strace)
         return strace
+
+    def trace(self, system: "System") -> "TraceRecorder | None":
+        """What keeps the events, if they are wanted."""
+        if self._trace is None:
+            return None
+        from emu.render import trace
+
+        return trace.recorder(system, self._filter or "")
+
+    def write_trace(self, recorder: "TraceRecorder") -> None:
+        """Write the events."""
+        from emu.render import trace
+
+        assert self._trace is not None
+        recorder.close()
+        self._trace.writelines(f"{line}\n" for line in trace.lines(recorder.events))
 
     def recorder(self, system: "System", args: list[str]) -> "Recorder | None":
         """What keeps the recording, if one is wanted."""
@@ -158,6 +189,17 @@ class _Outputs:
 
             json.dump(system.stats(), self._json, indent=1)
             self._json.write("\n")
+
+
+def _filter(arguments: argparse.Namespace) -> "Filter | None":
+    """What of a trace is wanted; None without one."""
+    if arguments.trace_out is None:
+        if arguments.trace_filter:
+            raise EmuError("--trace-filter needs --trace FILE")
+        return None
+    from emu.trace import Filter
+
+    return Filter(arguments.trace_filter)
 
 
 def _where(system: "System") -> "Callable[[Task, int], str]":

@@ -330,3 +330,22 @@ def test_cwd_is_a_directory_of_the_guest(cli: Cli) -> None:
     assert (run.status, run.out) == (0, b"/inside\0")
     run = cli("run", "--cwd", "/nowhere", "cwd.asm")
     assert (run.status, run.lines) == (2, ["emu: error: --cwd /nowhere: ENOENT"])
+
+
+def test_a_trace_is_a_line_an_event_without_addresses(cli: Cli) -> None:
+    """All that is usually of interest, and what a filter leaves; instructions of a function too."""
+    assert cli("run", "--trace", "t", "hello.asm").out == b"hello\n"
+    rows = (cli.directory / "t").read_text().splitlines()
+    assert rows[0] == "p1 fault   file fetch of _start  < _start"
+    assert 'p1 syscall write(1, "hello\\n", 6) = 6  < _start+0x16' in rows
+    assert rows[-1] == "p1 exit    exit status 0"
+    cli("run", "--trace", "t", "--trace-filter", "exits, insns(_start)", "hello.asm")
+    rows = (cli.directory / "t").read_text().splitlines()
+    assert rows[2] == "p1 insn    _start lea rsi, [text]"
+    assert rows[-1] == "p1 exit    exit status 0"
+
+
+def test_a_trace_filter_that_cannot_be_is_refused_before_the_run(cli: Cli) -> None:
+    wrong = cli("run", "--trace", "t", "--trace-filter", "swims", "exit7.asm")
+    assert (wrong.status, wrong.err.count("column 1: swims is none of")) == (2, 1)
+    assert cli("run", "--trace-filter", "faults", "exit7.asm").status == 2
