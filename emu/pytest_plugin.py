@@ -1,12 +1,13 @@
 """pytest plugin: tests written in assembly files and cases.toml, and fixtures that run guest programs.
 
-Collected are `test_*.asm`, `test_*.nasm`, `test_*.s`, `test_*.S` (lines: emu.testing.grammar) and `cases.toml`
-(emu.testing.cases). Fixtures: `emulate`, `machine`, `fork_kind`, `schedule`, `ram_size`. Nothing of the laboratory is
-imported before a test needs it; `-p no:emu` leaves the plugin out.
+Collected are `test_*.asm`, `test_*.nasm`, `test_*.s`, `test_*.S` with EXPECT or RUN lines (emu.testing.grammar), and
+`cases.toml` with a [[case]] (emu.testing.cases). Fixtures: `emulate`, `machine`, `fork_kind`, `schedule`, `ram_size`.
+Nothing of the laboratory is imported before a test needs it; `-p no:emu` leaves the plugin out.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from emu.testing.emulate import Emulate
 
 _SOURCES = (".asm", ".nasm", ".s", ".S")
+_LINE = rb"^\s*(?:#|;|//)\s*(?:EXPECTS?|RUN)\b"
+_CASE = rb"^\s*\[\[?\s*case\b"
 
 
 def _leave_assertions_alone() -> None:
@@ -90,12 +93,16 @@ def _make(kind: Any, parent: pytest.Collector, **arguments: Any) -> Any:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Sources that are tests, and cases.toml."""
+    """Sources that are tests, and cases.toml; files that only have such names belong to somebody else."""
     if file_path.name == "cases.toml":
-        return _make(CasesFile, parent, path=file_path)
-    if file_path.suffix in _SOURCES and file_path.name.startswith("test_"):
+        return _make(CasesFile, parent, path=file_path) if _holds(file_path, _CASE) else None
+    if file_path.suffix in _SOURCES and file_path.name.startswith("test_") and _holds(file_path, _LINE):
         return _make(SourceFile, parent, path=file_path)
     return None
+
+
+def _holds(path: Path, pattern: bytes) -> bool:
+    return re.search(pattern, path.read_bytes(), re.MULTILINE | re.IGNORECASE) is not None
 
 
 class _GuestFile(pytest.File):

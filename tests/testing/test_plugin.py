@@ -115,7 +115,9 @@ def write(pytester: pytest.Pytester, **files: str) -> None:
 def test_sources_are_tests_and_pass(pytester: pytest.Pytester) -> None:
     """Every kind of line once; sources that are not called test_* are left alone."""
     write(pytester, passes=PASSES, trap=TRAP, fault=FAULT, children=CHILDREN)
-    (pytester.path / "other.asm").write_text("hlt")
+    (pytester.path / "other.asm").write_text("# EXPECT exit = 7")
+    (pytester.path / "test_other.s").write_text(".text\nno test of ours: no line says what is expected\n")
+    (pytester.path / "cases.toml").write_text("[settings]\nwhose = 'somebody else'\n")
     run(pytester).assert_outcomes(passed=6)
 
 
