@@ -78,8 +78,15 @@ EMU: Mapping[str, Rows] = {
     "cpu": [({"loop": loop}, "MIPS") for loop in ("xorshift", "tight", "unrolled")],
     "startup": [({"what": "run hello.asm"}, "ms")],
     "boot": [({"what": "boot", "gib": 1}, "ms"), ({"what": "idle RSS", "gib": 1}, "MiB")],
+    "debug": [
+        ({"what": "single steps"}, "/s"),
+        ({"what": "trace lines"}, "/s"),
+        ({"what": "1,000,000 steps back"}, "ms"),
+        ({"what": "a fault explained"}, "ms"),
+        ({"what": "recorded / plain run"}, "x"),
+    ],
 }
-WITHOUT_HOST = ("fork-total", "boot")
+WITHOUT_HOST = ("fork-total", "boot", "debug")
 COUNTED = ("kB", "faults", "%")  # what may be nothing, and is not measured more than once or a few times
 
 

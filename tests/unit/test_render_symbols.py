@@ -136,7 +136,7 @@ def test_a_source_that_is_gone_or_no_file_leaves_the_place(program: Program, tmp
 
 
 def test_functions_come_before_labels_and_globals_before_others() -> None:
-    """Of several names for one address; constants and what is undefined name nothing."""
+    """Of several names for one address; all of them can be asked for; constants and what is undefined name nothing."""
     entries = [
         ("local", 0, 0, 1),
         ("wide", 1, 0, 1),
@@ -157,7 +157,8 @@ def test_functions_come_before_labels_and_globals_before_others() -> None:
     sections += struct.pack("<IIQQQQIIQQ", 0, 2, 0, 0, 64, len(table), 3, 1, 8, 24)
     sections += struct.pack("<IIQQQQIIQQ", 0, 3, 0, 0, 64 + len(table), len(strings), 0, 0, 1, 0)
     symbols = Symbols.of(Program("a", "/a", head + table + strings + sections, None))
-    assert symbols.addresses() == {"function": 0x401000}
+    assert symbols.name(0x401000) == "function"
+    assert symbols.addresses() == dict.fromkeys(("function", "local", "wide"), 0x401000)
 
 
 def test_damaged_files_are_as_good_as_silent(program: Program) -> None:

@@ -7,13 +7,14 @@ sfork.py   memory shared by processes, four ways
 loops.py   what forks in a loop, or while it serves: a fork server, a key-value store
 io.py      a byte through a pipe, small and large files
 shell.py   a shell's loop of forks and execs
+debug.py   the debugger
 bars.py    what must be reached, what was reported elsewhere, what each bench is about
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from emu.bench.cases import basic, fork, io, loops, sfork, shell
+from emu.bench.cases import basic, debug, fork, io, loops, sfork, shell
 from emu.bench.cases.bars import ABOUT, BARS, SEEDS
 from emu.bench.cases.fork import POLICIES
 from emu.bench.cases.lab import HOST_FORK_MIB, Lab, Measurement
@@ -37,4 +38,5 @@ BENCHES: Final[Mapping[str, Callable[[Lab], Iterator[Measurement]]]] = {
     "cpu": basic.cpu,
     "startup": basic.startup,
     "boot": basic.boot,
+    "debug": debug.debug,
 }
