@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,19 @@ def test_at_a_terminal_there_is_a_prompt_with_completion_and_colour(cli: Cli) ->
     assert process.wait(60) == 0
     os.close(master)
     assert "stepi" in (cli.directory / "emu" / "debug_history").read_text()
+
+
+def test_ctrl_c_stops_the_run_and_not_the_debugger(cli: Cli) -> None:
+    """The guest has begun to run when it has written; what comes after the command that was stopped is done."""
+    (cli.directory / "spin.asm").write_text(
+        "_start:\n mov edi, 1\n mov eax, SYS_write\n lea rsi, [rip + _start]\n mov edx, 1\n syscall\n1: jmp 1b\n"
+    )
+    command = [*COMMAND, "--batch", "-ex", "continue", "-ex", "print 7", str(cli.directory / "spin.asm")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        out = process.communicate(timeout=LIMIT_S)[0]
+    assert out.startswith(b"interrupted\nprocess 1 is at 0x")
+    assert out.endswith(b"$1 = 0x7\n")
+    assert process.returncode == 0
