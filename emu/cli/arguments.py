@@ -101,9 +101,9 @@ def add_system(parser: Parser) -> None:
     parser.add_argument("--timeout", type=seconds, metavar="S", help="stop after this many seconds")
 
 
-def add_program(parser: Parser) -> None:
+def add_program(parser: argparse.ArgumentParser) -> argparse.Action:
     """PROG and what is behind it, which belongs to the guest whatever it looks like: see `program_of`."""
-    parser.add_argument(
+    return parser.add_argument(
         "command_line",
         metavar="PROG [ARGS...]",
         nargs=argparse.PARSER,  # all from the first that is no option; REMAINDER would lose a `--`

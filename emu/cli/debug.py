@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from emu.boot import Streams, System
     from emu.cli.tui import DebugApp
     from emu.prompt import Answer
+    from emu.recording import Recording
 
 
 def debug(arguments: argparse.Namespace) -> int:
@@ -51,10 +52,6 @@ class _Session:
         from emu.prompt import Shell
         from emu.prompt.context import SECTIONS
 
-        assembler, syntax = assembler_of(arguments)
-        prog, args = program_of(arguments)
-        program = load_program(prog, assembler=assembler, syntax=syntax, warn=warn)
-        options = options_of(arguments, debug=True)
         self._streams: Streams | None = None
         self._interactive = sys.stdin.isatty() and not arguments.batch
         self._colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -65,11 +62,38 @@ class _Session:
         if self._tui:
             _app_type()  # before anything is done, if it cannot be
 
+        sections = SECTIONS if self._interactive else ()
+        if arguments.replay is not None:
+            recording = self._recording(arguments)
+            self.shell = Shell(lambda changed: self._replay(recording, changed), sections, recording)
+            return
+        assembler, syntax = assembler_of(arguments)
+        prog, args = program_of(arguments)
+        program = load_program(prog, assembler=assembler, syntax=syntax, warn=warn)
+        options = options_of(arguments, debug=True)
+
         def boot(changed: list[str] | None) -> "System":
             self._streams = self._given(streams_of(arguments, cleanup))
             return System(program, args if changed is None else changed, options, self._streams)
 
-        self.shell = Shell(boot, SECTIONS if self._interactive else ())
+        self.shell = Shell(boot, sections)
+
+    @staticmethod
+    def _recording(arguments: argparse.Namespace) -> "Recording":
+        if arguments.command_line:
+            raise argparse.ArgumentTypeError("--replay FILE has its own program: leave PROG out")
+        from emu.recording import Recording
+
+        return Recording(arguments.replay)
+
+    def _replay(self, recording: "Recording", changed: list[str] | None) -> "System":
+        """The system of a recording; its input is in there."""
+        from mini_kernel.fs.stream import FdStream
+
+        if changed is not None:
+            raise EmuError("a recording is of a run with the arguments it has")
+        self._streams = self._given((FdStream(0), FdStream(1), FdStream(2)))
+        return recording.boot(*self._streams[1:])
 
     def _given(self, streams: "Streams") -> "Streams":
         """The guest's input is empty where it would take the commands away; the full screen shows its output."""

@@ -81,6 +81,18 @@ class _Script(argparse.Action):
         namespace.scripts = [*namespace.scripts, (self.option_strings[0], values)]
 
 
+class _Replay(argparse.Action):
+    """--replay FILE, with which no PROG is needed: the recording has it."""
+
+    def __init__(self, *names: Any, program: argparse.Action, **settings: Any) -> None:
+        super().__init__(*names, **settings)
+        self._program = program
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *rest: Any) -> None:
+        self._program.nargs = argparse.REMAINDER
+        namespace.replay = values
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "emu",
@@ -143,14 +155,21 @@ def _add_asm(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_debug(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "emu debug [OPTIONS] PROG [ARGS...]"
-    options.add_program(parser)
+    parser.usage = "emu debug [OPTIONS] PROG [ARGS...]\n       emu debug [OPTIONS] --replay FILE"
+    program = options.add_program(parser)
     options.add_assembler(parser)
     options.add_system(parser.add_argument_group("system"))
     commands = parser.add_argument_group("commands (`help` at the prompt lists them)")
     parser.set_defaults(scripts=[])
     commands.add_argument("-x", action=_Script, metavar="FILE", help="run the commands in a file first")
     commands.add_argument("-ex", action=_Script, metavar="COMMAND", help="run a command first")
+    parser.add_argument(
+        "--replay",
+        action=_Replay,
+        program=program,
+        metavar="FILE",
+        help="replay what emu run --record FILE has written",
+    )
     commands.add_argument("--tui", action="store_true", help="full screen: code, registers, tables, processes, events")
     commands.add_argument("--batch", action="store_true", help="end after these; exit status 1 if one failed")
 

@@ -7,7 +7,7 @@ What is wrong with a command is one line that begins with `error: `; nothing tha
 import re
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from emu.boot import System
 from emu.debug import Debugger, Stop, Time
@@ -22,6 +22,9 @@ from emu.prompt.registry import COMMANDS, Command, commands, find
 from emu.prompt.scope import TaskScope, register_names
 from emu.symbols import Symbols
 from mini_kernel.task import State, Task
+
+if TYPE_CHECKING:
+    from emu.recording import Recording
 
 PROMPT = "(emu) "
 _MAX_DEPTH = 20  # of files and commands of points within each other
@@ -47,10 +50,19 @@ class Shell:
     traced     commands of files are shown before they are run
     """
 
-    def __init__(self, boot: Callable[[list[str] | None], System], context: Iterable[str] = SECTIONS) -> None:
-        """`boot` makes the system, with other arguments if they are given. Raises EmuError."""
+    def __init__(
+        self,
+        boot: Callable[[list[str] | None], System],
+        context: Iterable[str] = SECTIONS,
+        recording: "Recording | None" = None,
+    ) -> None:
+        """`boot` makes the system, with other arguments if they are given; that of `recording`, if it is a replay.
+
+        Raises EmuError.
+        """
         self._boot = boot
-        self.d = Debugger(boot(None))
+        self._recording = recording
+        self.d = Debugger(boot(None), recording)
         self.context = tuple(context)
         self.selected: int | None = None
         self.marks: dict[str, Time] = {}
@@ -137,7 +149,7 @@ class Shell:
         """Boot anew. Points, marks and all else stay."""
         system = self._boot(arguments)
         old = self.d
-        self.d = Debugger(system)
+        self.d = Debugger(system, self._recording)
         self.d.points, self.d.follow, self.d.fatal = old.points, old.follow, old.fatal
         old.system.close()
         self.selected, self.before = None, None

@@ -103,3 +103,18 @@ def test_ctrl_c_stops_the_run_and_not_the_debugger(cli: Cli) -> None:
     assert out.startswith(b"interrupted\nprocess 1 is at 0x")
     assert out.endswith(b"$1 = 0x7\n")
     assert process.returncode == 0
+
+
+def test_a_recording_is_replayed(cli: Cli) -> None:
+    """With the input it had, forward and back; it has a program and arguments of its own."""
+    (cli.directory / "input").write_text("from a file\n")
+    assert cli("run", "--record", "recording", "--stdin", "input", "cat.asm").out == b"from a file\n"
+    (cli.directory / "input").unlink()
+    ended = cli("debug", "--replay", "recording", "--batch", "-ex", "c", "-ex", "reverse-event return", "-ex", "c")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith(b"from a file\nthe program has ended")
+    assert ended.out.count(b"from a file") == 1
+    assert cli("debug", "--replay", "recording", "cat.asm").status == 2
+    assert cli("debug", "--replay", "cat.asm").lines[0].startswith("cat.asm: error: is no recording")
+    assert cli("debug", "--batch").status == 2
+    assert b"error: " in cli("debug", "--batch", "--replay", "recording", "-ex", "run other").out
