@@ -33,6 +33,7 @@ NOT_NATIVE = (
 #: Only what keeps a program from being endless; nothing depends on how long it takes.
 HOST_LIMIT_S = 60
 STACK_LIMIT = 8 << 20
+_LATE = 2  # times that the host is asked again
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "CR3LAB": "1"}
 
 
@@ -121,12 +122,17 @@ def compile_c(source: Path, output: Path, compiler: str = "gcc", *flags: str, li
     return output
 
 
+def _outcome(run: Run) -> tuple[bytes, int, bytes]:
+    return run.stdout, run.status, run.stderr
+
+
 def runs_as_on_the_host(source: Path, directory: Path, compiler: str = "gcc", *flags: str) -> None:
     """One compilation and one run on the host; the same output and end in the lab, under every fork it can tell apart.
 
     Skips where the compiler is missing, or where the source says `/* not musl: why */`. The invariants are recomputed
     after each entry of the kernel, which takes four fifths of the time, with gcc's program alone; and at the end alone
-    where the source says `/* checked once: why */` because it has very many faults.
+    where the source says `/* checked once: why */` because it has very many faults. Programs that wait for each other
+    by the clock come late on a busy host, which then is asked again; the lab's clock waits for nobody.
     """
     text = source.read_text()
     not_musl = re.search(r"^/\* not musl: (.+) \*/$", text, re.MULTILINE)
@@ -139,6 +145,10 @@ def runs_as_on_the_host(source: Path, directory: Path, compiler: str = "gcc", *f
     for fork in ("classic", "odf") if "fork" in text else ("classic",):
         found = in_lab(path.read_bytes(), name=source.stem, check=check, fork=fork)
         where = f"under {fork} fork"
+        for _again in range(_LATE):
+            if _outcome(found) == _outcome(expected):
+                break
+            expected = natively(path)
         assert found.stdout.decode(errors="replace") == expected.stdout.decode(errors="replace"), where
         assert found.status == expected.status, where
         assert found.stderr == expected.stderr, where
