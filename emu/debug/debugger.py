@@ -11,7 +11,7 @@ from emu.debug import goals, reverse
 from emu.debug.events import Event, Faulted, Forked, SyscallEntered, Time
 from emu.debug.points import Breakpoint, P, Point
 from emu.debug.runner import DebugError, Plan, Runner
-from emu.debug.stops import Stop
+from emu.debug.stops import EntryChanged, Stop
 from mini_kernel.task import State
 from mini_kernel.x86 import RSP
 
@@ -58,6 +58,14 @@ class Debugger(Runner):
         if not line.isdecimal():
             return None
         return self._symbols.address_of_line(file if colon else "", int(line))
+
+    def run(self, plan: Plan) -> Stop:
+        """As Runner.run; bits that the CPU set in a watched entry are traced back to the instruction."""
+        stop = super().run(plan)
+        if isinstance(stop, EntryChanged) and not stop.kernel:
+            stop = reverse.pinpoint(self, stop)
+            self.stops = [stop]
+        return stop
 
     # -- running ------------------------------------------------------------------------------------
 

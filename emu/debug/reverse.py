@@ -154,7 +154,7 @@ def last(d: "Debugger", point: Point) -> Stop | None:
             not isinstance(point, Breakpoint),
         )
         if isinstance(found, EntryChanged) and not found.kernel:
-            found = _pinpoint(d, found)
+            found = pinpoint(d, found)
     finally:
         d.history.go(origin)
         d.stops = stops
@@ -169,7 +169,7 @@ def _plan(event: type[Event] | None, point: Point | None, until: Time, inclusive
 def _stand_at(d: "Debugger", stop: Stop) -> Stop:
     """Go where a hit was, so that going on from there is going on from that stop."""
     if isinstance(stop, EntryChanged) and not stop.kernel:
-        stop = _pinpoint(d, stop)
+        stop = pinpoint(d, stop)
     d.history.go(stop.time)
     if isinstance(stop, BeforeCall | BeforeFault) and d.current is not None:
         d.tap.held_at(d.current, isinstance(stop, BeforeCall))
@@ -177,7 +177,7 @@ def _stand_at(d: "Debugger", stop: Stop) -> Stop:
     return stop
 
 
-def _pinpoint(d: "Debugger", stop: EntryChanged) -> Stop:
+def pinpoint(d: "Debugger", stop: EntryChanged) -> Stop:
     """The instruction with which the CPU set bits of an entry, which is noticed later: by halving."""
     before = next((e.time for e in d.log.before(stop.time) if e.time < stop.time), d.history.beginning)
     low, high = before.instructions, stop.time.instructions

@@ -5,9 +5,9 @@ of its process whenever the kernel may have changed them: it stays watched over 
 swapped-in pages. Kernel code is watched by comparing the bytes before and after each entry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from emu.debug.points import EntryWatch, FrameWatch, Point, Watchpoint
 from emu.machine import Access, DebugMachine, Range
@@ -16,6 +16,7 @@ from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.walk import Step, is_leaf
 from mini_kernel.x86 import PAGE_SIZE, PMD_SIZE, PTE_ADDR, PTE_P, PUD_SIZE, TASK_SIZE
 
+_WIDEST: Final = 15  # bytes that one access can lie before the end of a page and reach over it
 Piece = tuple[int, int]  # physical start, length
 
 
@@ -36,6 +37,14 @@ class _Target:
     tgid: int  # 0: physical
     pieces: tuple[Piece, ...]
     value: bytes | None  # None: not all of it is there
+    before: tuple[Piece, ...] = ()  # where accesses may reach over from, see _edges
+
+    def is_touched(self, access: Access) -> bool:
+        """True if the access is to the range, or begins in the page before and reaches into it."""
+        end = access.physical + access.size
+        if any(access.physical < at + n and at < end for at, n in self.pieces):
+            return True
+        return any(access.physical < edge < end - gap for edge, gap in self.before)
 
 
 class Hit(NamedTuple):
@@ -107,7 +116,8 @@ class Watches:
                 continue
             for tgid, mm in self._mms(point.tgid).items():
                 pieces = tuple(_pieces(mm, point.address, point.length))
-                targets.append(_Target(point, tgid, pieces, self._read(pieces, point.length)))
+                value = self._read(pieces, point.length)
+                targets.append(_Target(point, tgid, pieces, value, tuple(_edges(mm, point.address, point.length))))
         return targets
 
     def _read(self, pieces: tuple[Piece, ...], length: int) -> bytes | None:
@@ -126,7 +136,7 @@ class Watches:
         ranges = {
             Range(at, at + n, t.point.kind in ("read", "access"), t.point.kind != "read")
             for t in self._targets
-            for at, n in t.pieces
+            for at, n in (*t.pieces, *((edge - _WIDEST, _WIDEST) for edge, _gap in t.before))
         }
         self._machine.watch(tuple(ranges))
 
@@ -135,9 +145,9 @@ class Watches:
     def by_kernel(self) -> list[Hit]:
         """After a kernel entry: whose bytes are others now. Looks addresses up anew."""
         before = {(id(t.point), t.tgid): t.value for t in self._targets}
-        pieces = [t.pieces for t in self._targets]
+        pieces = [(t.pieces, t.before) for t in self._targets]
         self._targets = self._find()
-        if [t.pieces for t in self._targets] != pieces:
+        if [(t.pieces, t.before) for t in self._targets] != pieces:
             self._tell()
         hits: list[Hit] = []
         for t in self._targets:
@@ -150,7 +160,7 @@ class Watches:
         """Behind an instruction that made these accesses."""
         hits: list[Hit] = []
         for t in self._targets:
-            touching = [a for a in accesses if _touches(a, t.pieces)]
+            touching = [a for a in accesses if t.is_touched(a)]
             if not touching:
                 continue
             old, t.value = t.value, self._read(t.pieces, t.point.length)
@@ -173,9 +183,13 @@ class Watches:
         ]
 
 
-def _touches(access: Access, pieces: tuple[Piece, ...]) -> bool:
-    end = access.physical + access.size
-    return any(access.physical < at + n and at < end for at, n in pieces)
+def _edges(mm: Mm, address: int, length: int) -> Iterator[Piece]:
+    """(physical end, bytes from there to the range) of pages before the range from which an access can reach over."""
+    for start in (address, *range((address & -PAGE_SIZE) + PAGE_SIZE, address + length, PAGE_SIZE)):
+        gap = start & (PAGE_SIZE - 1)
+        last = physical(mm, start - gap - 1) if gap < _WIDEST and start >= PAGE_SIZE else None
+        if last is not None:
+            yield last + 1, gap
 
 
 def _pieces(mm: Mm, address: int, length: int) -> list[Piece]:

@@ -3,7 +3,7 @@
 import pytest
 from debug_lab import debugged, example, fingerprint, run_to_end, source
 
-from emu.debug import BeforeFault, Catchpoint, DebugError, Watchpoint
+from emu.debug import BeforeFault, Catchpoint, DebugError, EntryChanged, EntryWatch, Watched, Watchpoint
 from emu.debug.events import Faulted, FrameCopied, SyscallEntered, TableBroken
 from emu.debug.expression import Expression
 from emu.debug.paging import differences, picture, sharing, who_maps
@@ -27,7 +27,7 @@ from emu.render.debug import (
     tree_lines,
     why_lines,
 )
-from mini_kernel.x86 import PAGE_SHIFT, PTE_ADDR, RAX, RIP
+from mini_kernel.x86 import PAGE_SHIFT, PTE_ADDR, PTE_D, RAX, RIP
 
 REGION = 1 << 40  # what odf_first_write.asm maps
 
@@ -138,6 +138,73 @@ def test_a_poke_reaches_one_process_only() -> None:
             write(d, 0x10, b"x")
         run_to_end(d)
         assert b"the parent has: P" in d.system.stdout
+
+
+CROSSING = """
+.text
+_start:
+    lea rbx, [rip + page]
+    mov byte ptr [rbx], 1
+    mov byte ptr [rbx + 4096], 1
+    mov rax, 0x1122334455667788
+    mov [rbx + 4092], rax
+    mov [rbx + 4088], rax
+    lea rdi, [rbx + 4090]
+    mov rsi, rbx
+    mov ecx, 3
+    rep movsd
+    mov eax, SYS_exit_group
+    syscall
+.data
+.balign 4096
+page: .zero 8192
+"""
+
+
+def test_watchpoint_sees_an_access_that_begins_in_the_page_before() -> None:
+    """A store over the end of a page changes a watched byte of the next; one that ends before it does not."""
+    with debugged(source(CROSSING)) as d:
+        d.add(Watchpoint(address=d.locate("page") + 4096, length=1))
+        stops = [s for s in run_to_end(d) if isinstance(s, Watched)]
+        lines = [line.line for s in stops if (line := d.symbols().line(s.where))]
+        assert lines == [6, 8, 13] and [s.new for s in stops] == [b"\x01", b"\x44", b"\0"]
+
+
+DIRTY = """
+.text
+_start:
+    xor edi, edi
+    mov esi, 4096
+    mov edx, 3
+    mov r10d, MAP_SHARED|MAP_ANONYMOUS
+    mov r8, -1
+    xor r9d, r9d
+    mov eax, SYS_mmap
+    syscall
+    mov rbx, rax
+    mov al, [rbx]
+    mov ecx, 1000
+spin:
+    loop spin
+store:
+    mov byte ptr [rbx], 1
+    mov ecx, 1000
+more:
+    loop more
+    mov eax, SYS_exit_group
+    syscall
+"""
+
+
+def test_the_instruction_that_made_the_cpu_set_a_bit() -> None:
+    """D of a shared page comes with a store, without any fault: the watch on its entry stops behind that store."""
+    with debugged(source(DIRTY)) as d:
+        d.until("spin")
+        d.add(EntryWatch(address=registers(d).named()["rbx"]))
+        stop = d.cont()
+        assert isinstance(stop, EntryChanged) and not stop.kernel
+        assert stop.rip == d.locate("store") + 3
+        assert stop.new[-1].entry == stop.old[-1].entry | PTE_D
 
 
 def test_changed_by_hand_is_another_future() -> None:
