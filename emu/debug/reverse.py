@@ -3,6 +3,7 @@
 Steps over calls and lines look at a recording of the last instructions, a row each: sixteen registers, RIP, flags.
 """
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from emu.machine import RECORD_BYTES
 from mini_kernel.x86 import RIP, RSP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from emu.debug.debugger import Debugger
 
@@ -145,8 +146,8 @@ def cont(d: "Debugger", event: type[Event] | None = None) -> Stop:
 def last(d: "Debugger", point: Point) -> Stop | None:
     """See Debugger.last."""
     d.history.settle()
-    origin, stops = d.now, d.stops
-    try:
+    origin = d.now
+    with coming_back(d):
         # what has just been done is the past; what a breakpoint stands before is not
         found = d.history.last_before(
             origin,
@@ -155,10 +156,19 @@ def last(d: "Debugger", point: Point) -> Stop | None:
         )
         if isinstance(found, EntryChanged) and not found.kernel:
             found = pinpoint(d, found)
+    return found
+
+
+@contextmanager
+def coming_back(d: "Debugger") -> "Generator[None]":
+    """Wherever it is gone to meanwhile, the system stands here again afterwards, as it does now."""
+    origin, stops = d.now, d.stops
+    try:
+        yield
     finally:
         d.history.go(origin)
         d.stops = stops
-    return found
+        _hold(d)
 
 
 def _plan(event: type[Event] | None, point: Point | None, until: Time, inclusive: bool) -> Plan:
@@ -171,10 +181,16 @@ def _stand_at(d: "Debugger", stop: Stop) -> Stop:
     if isinstance(stop, EntryChanged) and not stop.kernel:
         stop = pinpoint(d, stop)
     d.history.go(stop.time)
-    if isinstance(stop, BeforeCall | BeforeFault) and d.current is not None:
-        d.tap.held_at(d.current, isinstance(stop, BeforeCall))
     d.stops = [stop]
+    _hold(d)
     return stop
+
+
+def _hold(d: "Debugger") -> None:
+    """Where it stands before a kernel entry, that one goes on next, instead of stopping again."""
+    for stop in d.stops:
+        if isinstance(stop, BeforeCall | BeforeFault) and stop.time == d.now and d.current is not None:
+            d.tap.held_at(d.current, isinstance(stop, BeforeCall))
 
 
 def pinpoint(d: "Debugger", stop: EntryChanged) -> Stop:

@@ -4,6 +4,7 @@ from typing import Final
 
 from emu.debug import EntryWatch, FrameWatch, Point, Stop, Watchpoint, paging
 from emu.debug.paging import Picture
+from emu.debug.reverse import coming_back
 from emu.debug.why import why as why_of
 from emu.prompt.errors import PromptError
 from emu.prompt.points import frame_of, span
@@ -76,16 +77,13 @@ def _space(spaces: dict[int, Mm], word: str) -> Mm:
 
 def _picture_at(s: Shell, text: str) -> Picture:
     """The tables of the process that is looked at, at a moment. The system stays where it is."""
-    tgid, origin, stops = s.task().tgid, s.d.now, s.d.stops
-    s.d.go(s.moment(text))
-    try:
+    tgid = s.task().tgid
+    with coming_back(s.d):
+        s.d.go(s.moment(text))
         mm = paging.spaces(s.d.kernel).get(tgid)
         if mm is None:
             raise PromptError(f"there was no process {tgid} at {text}")
         return paging.picture(mm)
-    finally:
-        s.d.go(origin)
-        s.d.stops = stops
 
 
 @command("frame", usage="PFN", says="a physical frame and everything that maps it", family=_TABLES)

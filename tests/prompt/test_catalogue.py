@@ -12,26 +12,31 @@ import re
 from pathlib import Path
 
 import pytest
+from program_lab import compile_c, compiler_missing
 from prompt_lab import ROOT, shell
 
-from emu.program import load_program
+from emu.program import Program, load_program
 from emu.prompt.scripts import play
 
 BUGS = ROOT / "examples" / "bugs"
-SESSIONS = sorted(BUGS.glob("*.dbg"))
+SESSIONS = sorted(path for path in BUGS.glob("*.dbg") if path.with_suffix(".asm").exists())
+C_SESSIONS = sorted(path for path in BUGS.glob("*.dbg") if path.with_suffix(".c").exists())
 EXPECT = re.compile(r"^# EXPECT (.+)$", re.M)
 
 
-def transcript(session: Path) -> str:
+def transcript(session: Path, program: Program) -> str:
     """The session with its commands, and at its end what the program wrote."""
-    program = session.with_suffix(".asm").relative_to(ROOT)
     out: list[str] = []
-    with shell(load_program(str(program))) as prompt:
+    with shell(program) as prompt:
         prompt.traced = True
         for answer in play(prompt, session.name, session.read_text().splitlines()):
             out += answer.lines
         written = prompt.d.system.stdout.decode()
     return "".join(f"{line}\n" for line in [*out, *written.splitlines()])
+
+
+def assembled(session: Path) -> Program:
+    return load_program(str(session.with_suffix(".asm").relative_to(ROOT)))
 
 
 def in_order(text: str, pieces: list[str]) -> None:
@@ -47,21 +52,34 @@ def in_order(text: str, pieces: list[str]) -> None:
 def test_a_session_finds_the_bug(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The diagnosis comes up, nothing goes wrong, and the transcript is what it was."""
     monkeypatch.chdir(ROOT)
-    told = transcript(session)
+    told = transcript(session, assembled(session))
     assert "error: " not in told.replace("divide error: ", ""), told
     in_order(told, EXPECT.findall(session.read_text()))
     assert told == session.with_suffix(".session").read_text()
+
+
+@pytest.mark.parametrize("session", C_SESSIONS, ids=lambda path: path.stem)
+def test_a_session_finds_the_bug_in_c(session: Path, tmp_path: Path) -> None:
+    """The same of programs whose addresses are the compiler's: only the diagnosis is compared."""
+    missing = compiler_missing("gcc")
+    if missing:
+        pytest.skip(missing)
+    source = session.with_suffix(".c")
+    program = load_program(str(compile_c(source, tmp_path / source.stem, "gcc", "-O0", "-g")))
+    told = transcript(session, program)
+    assert "error: " not in told, told
+    in_order(told, EXPECT.findall(session.read_text()))
 
 
 def test_every_bug_asks_a_question_and_has_a_session() -> None:
     """At least fifteen; each program's first line asks, each session goes back, and has something to fail."""
     assert len(SESSIONS) >= 15
     programs = [path for path in BUGS.iterdir() if path.suffix in (".asm", ".c")]
-    assert {p.stem for p in programs if p.suffix == ".asm"} == {s.stem for s in SESSIONS}
+    assert {p.stem for p in programs} == {s.stem for s in (*SESSIONS, *C_SESSIONS)}
     for program in programs:
         assert "?" in program.read_text().splitlines()[0], program
     back = re.compile(r"^(reverse-|rsi|goto|who-)", re.M)
-    for session in SESSIONS:
+    for session in (*SESSIONS, *C_SESSIONS):
         text = session.read_text()
         assert EXPECT.search(text), session
         assert back.search(text), session
@@ -71,7 +89,7 @@ def update() -> None:
     """Write every transcript anew."""
     os.chdir(ROOT)
     for session in SESSIONS:
-        session.with_suffix(".session").write_text(transcript(session))
+        session.with_suffix(".session").write_text(transcript(session, assembled(session)))
 
 
 if __name__ == "__main__":

@@ -231,3 +231,16 @@ def test_a_program_without_its_source_is_debugged_by_address_and_symbol() -> Non
         assert "cannot be shown" in say(session, "list")
         assert "<leaf>" in say(session, "b leaf")
         assert session.execute("b loaf").failed
+
+
+def test_asking_of_the_past_leaves_the_present_alone(fork: Shell) -> None:
+    """Before a call or a fault, who-wrote and pt-diff go elsewhere and come back: what was about to happen does."""
+    say(fork, "catch syscall fork", "c")
+    assert "was written" in say(fork, "mark here", "who-wrote cell", "pt-diff start")
+    told = say(fork, "catch fork", "c")
+    assert "makes process 2" in told, told
+    assert fork.d.now > fork.marks["here"]
+    assert "error code 0x7" in say(fork, "d", "catch fault cow_copy", "c")
+    say(fork, "who-wrote cell")
+    say(fork, "d", "c")
+    assert "is at" in say(fork, "catch fault", "rc", "who-wrote cell", "rc")
