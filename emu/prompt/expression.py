@@ -29,7 +29,7 @@ Expression = Callable[[Scope], int]
 
 _TOKEN: Final = re.compile(
     r"(?P<number>0[xX][0-9a-fA-F]+|0[bB][01]+|[0-9]+)(?![\w])"
-    r"|(?P<name>\$?[A-Za-z_.@][\w.@$]*|\$\d+)"
+    r"|(?P<name>\$?[A-Za-z_.@][\w.@$]*|\$\d*)"
     r"|(?P<char>'(?:\\.|[^\\'])')"
     r"|(?P<operator><<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^~!<>()\[\]])"
     r"|(?P<space>\s+)"

@@ -118,3 +118,13 @@ def test_a_recording_is_replayed(cli: Cli) -> None:
     assert cli("debug", "--replay", "cat.asm").lines[0].startswith("cat.asm: error: is no recording")
     assert cli("debug", "--batch").status == 2
     assert b"error: " in cli("debug", "--batch", "--replay", "recording", "-ex", "run other").out
+
+
+def test_a_run_does_not_load_the_prompt(cli: Cli) -> None:
+    """What only the debugger needs costs `emu run` no start-up; nor does a batch load what only a terminal needs."""
+    script = (
+        "import sys; from emu.cli.main import main; main(['run', 'exit7.asm']); print('emu.prompt' in sys.modules);"
+        "main(['debug', '--batch', 'exit7.asm']); print('prompt_toolkit' in sys.modules, 'textual' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("False\nFalse False\n", "")
