@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,7 @@ class _Session:
         self._reads_commands = not arguments.batch and not sys.stdin.isatty() and arguments.stdin is None
         self._tui: bool = arguments.tui
         self._stdin = arguments.stdin is not None
+        self._timeout: float | None = arguments.timeout  # of each command
         self.failed = False
         if self._tui:
             _app_type()  # before anything is done, if it cannot be
@@ -150,6 +152,10 @@ class _Session:
         guard = TerminalGuard()
         guard.streams = tuple(s for s in self._streams or () if isinstance(s, FdStream))
         before = signal.signal(signal.SIGINT, self._interrupt)
+        timer = threading.Timer(self._timeout, self._interrupt, (0, None)) if self._timeout else None
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
         try:
             with guard:
                 for stream in guard.streams:
@@ -160,6 +166,8 @@ class _Session:
         except Exception as error:
             self._failed(internal_text(error))
         finally:
+            if timer is not None:
+                timer.cancel()
             signal.signal(signal.SIGINT, before)
         return None
 

@@ -48,7 +48,7 @@ def times(s: Shell, text: str, verb: Callable[[], Stop]) -> list[str]:
 @command("run", "r", usage="[ARGS...]", says="run, from the beginning", family=_RUNNING)
 def run(s: Shell, text: str) -> list[str]:
     _begin(s, text)
-    return s.going(s.d.cont)
+    return s.going(lambda: s.d.cont(s.d.system.options.max_insns))
 
 
 @command("start", usage="[ARGS...]", says="run to main, or to the first instruction", family=_RUNNING)
@@ -86,7 +86,7 @@ def continue_(s: Shell, text: str) -> list[str]:
         if not points:
             raise PromptError("it stands at no breakpoint")
         points[0].ignore = passes
-    return s.going(s.d.cont)
+    return s.going(lambda: s.d.cont(s.d.system.options.max_insns))
 
 
 @command("stepi", "si", usage="[N]", says="N instructions of this task", family=_RUNNING, repeats=True)

@@ -128,3 +128,13 @@ def test_a_run_does_not_load_the_prompt(cli: Cli) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (ended.stdout, ended.stderr) == ("False\nFalse False\n", "")
+
+
+def test_limits_stop_a_command(cli: Cli) -> None:
+    """--max-insns where it says, --timeout some time: the debugger goes on."""
+    ended = cli("debug", "--max-insns", "7", "--batch", "-ex", "c", "-ex", "info time", "loop.asm")
+    assert ended.out.startswith(b"7 instructions have been begun\n")
+    assert b"\n7:" in ended.out
+    ended = cli("debug", "--timeout", "0.2", "--batch", "-ex", "c", "-ex", "p 1", "loop.asm")
+    assert ended.out.startswith(b"interrupted\n")
+    assert ended.out.endswith(b"$1 = 0x1\n")
