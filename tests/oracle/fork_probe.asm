@@ -162,7 +162,7 @@ dma:                                    # offset, byte: the device writes
     syscall
     jmp done
 
-word:                                   # address: the word there
+word_at:                                # address: the word there
     mov rdi, [r13 + 16]
     mov rax, [rdi]
     jmp done
@@ -243,6 +243,6 @@ restore:
 .data
 .balign 8
 action: .quad on_signal, 0x04000004, restore, 0   # SA_RESTORER | SA_SIGINFO
-verbs:  .quad call_, fork_, probe, store_, kernel_write, kernel_read, pin_, dma, word, leave, report
+verbs:  .quad call_, fork_, probe, store_, kernel_write, kernel_read, pin_, dma, word_at, leave, report
 pipefd: .long 0, 0
 name:   .asciz "probe"

@@ -18,6 +18,12 @@ def charged_to(system: System) -> int:
     return kmem.TASK + kmem.PROCESS + areas * kmem.AREA + descriptors * kmem.DESCRIPTOR
 
 
+def peak_kib() -> int:
+    """The most memory this process has had since its execve. (getrusage(2) would count the one it was forked from.)"""
+    status = Path("/proc/self/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1])
+
+
 def main(path: str, memory: int, fork: str) -> None:
     """Run the ELF file at `path` in `memory` bytes of RAM. Raises if the kernel is not as empty as before."""
     name = Path(path).name
@@ -39,6 +45,7 @@ def main(path: str, memory: int, fork: str) -> None:
             "stdout": system.stdout.decode(),
             "victims": [record.victim.name if record.victim else "" for record in system.oom_records],
             "kills": kernel.oom.kills,
+            "peak_kib": peak_kib(),
         }))  # fmt: skip
 
 

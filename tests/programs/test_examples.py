@@ -17,6 +17,7 @@ import pytest
 from program_lab import NOT_NATIVE, Run, assemble, compile_c, compiler_missing, in_lab, natively, write_executable
 
 from mini_kernel.uapi import constants
+from userland.catalogue import EXAMPLES as DIRECTORY
 from userland.catalogue import INCLUDE, programs
 
 INPUT = b"one\ntwo\n"
@@ -24,8 +25,8 @@ EXPECT = re.compile(r"^# EXPECT (\S+) (==|>=|<=) (.+)$", re.M)
 FORK = re.compile(r"^# FORK (classic)$", re.M)
 LAB_ONLY = re.compile(r"^# LAB ONLY: (.+)$", re.M)
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {"==": operator.eq, ">=": operator.ge, "<=": operator.le}
-#: Those that end as they should; the ones in bugs have sessions instead (tests/prompt/test_catalogue.py).
-EXAMPLES = [path for path in programs().values() if path.suffix == ".asm" and path.parent.name != "bugs"]
+#: Those that end as they should; bugs has sessions (tests/prompt/test_catalogue.py), project a suite of its own.
+EXAMPLES = [path for path in programs().values() if path.suffix == ".asm" and path.parent == DIRECTORY]
 ANY_POLICY = [path for path in EXAMPLES if not FORK.search(path.read_text())]
 #: These choose their forks themselves: their costs are the same whatever fork(2) is when they start.
 EXPLICIT = [path for path in ANY_POLICY if path.stem.startswith(("odf_", "sfork_"))]

@@ -6,6 +6,7 @@ import pytest
 from fs_helpers import System
 from mm_helpers import errno_of
 
+from mini_kernel.cred import Credentials
 from mini_kernel.fs import namei
 from mini_kernel.fs.inode import Directory, RegularFile, Symlink
 from mini_kernel.fs.path import path_of, walk
@@ -221,6 +222,7 @@ def test_permission_bits_bind_everybody_but_root(system: System) -> None:
     assert system.access(b"/p", 1) == 0
     for uid, gid, rights in ((1000, 5, (0, 0)), (1001, 100, (0, -EACCES)), (1001, 5, (-EACCES, -EACCES))):
         fs.uid, fs.gid = uid, gid
+        system.task.cred = Credentials(ruid=uid, euid=uid, rgid=gid, egid=gid)
         assert (system.access(b"/p/file", 4), system.access(b"/p/file", 2)) == rights
     assert system.unlink(b"/p/file") == -EACCES
     assert system.chmod(b"/p/file", 0o777) == -EPERM

@@ -11,6 +11,7 @@ from fakes import FakeCpu, FakeRam
 from mini_kernel.errors import KernelBug, SysError
 from mini_kernel.mm import frame as frame_module
 from mini_kernel.mm.frame import K_CACHE, K_CODE, K_TABLE, FrameAllocator
+from mini_kernel.mm.kmem import KernelMemory
 from mini_kernel.uapi.errno import ENOMEM
 
 
@@ -275,7 +276,9 @@ def test_an_allocator_survives_pickling() -> None:
 def _through_pickle(frames: FrameAllocator) -> FrameAllocator:
     """As the snapshot code does it: the handles are swapped out."""
     ram, cpu = frames.ram, frames.cpu
-    state: dict[str, Any] = pickle.loads(pickle.dumps({**frames.__getstate__(), "ram": None, "cpu": None}))
+    swapped = {**frames.__getstate__(), "ram": None, "cpu": None, "kmem": None}
+    state: dict[str, Any] = pickle.loads(pickle.dumps(swapped))
     copy: FrameAllocator = FrameAllocator.__new__(FrameAllocator)
     copy.__setstate__({**state, "ram": ram, "cpu": cpu})
+    copy.kmem = KernelMemory(copy)
     return copy

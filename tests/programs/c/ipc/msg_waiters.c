@@ -26,7 +26,7 @@ int main(void)
             msgsnd(back, &m, 2, 0);
             _exit(0);
         }
-        rest(10); /* they wait in this order */
+        until_it_waits(child[i]); /* in this order */
     }
     m.type = 7;
     for (int i = 0; i < 3; i++) {
@@ -46,7 +46,7 @@ int main(void)
         try(msgrcv(queue, &m, 1, 0, 0));
         _exit(0);
     }
-    rest(10);
+    until_it_waits(child[0]);
     msgsnd(queue, &m, 5, 0);
     wait_and_say("short", child[0]);
     msgctl(queue, IPC_STAT, &ds);
@@ -56,10 +56,9 @@ int main(void)
         ;
     child[0] = fork();
     if (child[0] == 0) {
-        try(msgsnd(queue, &m, 4096, 0));
-        _exit(0);
+        _exit(msgsnd(queue, &m, 4096, 0) == 0 ? 3 : 4);
     }
-    rest(10);
+    until_it_waits(child[0]);
     say("room %zd\n", msgrcv(queue, &m, 8192, 0, 0));
     say("room %zd\n", msgrcv(queue, &m, 8192, 0, 0));
     wait_and_say("sender", child[0]);
@@ -77,7 +76,8 @@ int main(void)
             _exit(0);
         }
     }
-    rest(20);
+    until_it_waits(child[0]);
+    until_it_waits(child[1]);
     kill(child[1], SIGUSR1);
     wait_and_say("interrupted", child[1]);
     msgctl(queue, IPC_RMID, 0);

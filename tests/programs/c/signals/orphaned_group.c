@@ -14,10 +14,11 @@ static void handler(int signo, siginfo_t *info, void *context)
 
 int main(void)
 {
-    int ends[2], status;
+    int ends[2], go[2], status;
     char byte;
     signal(SIGHUP, SIG_DFL);
     pipe(ends);
+    pipe(go);
     pid_t leader = fork();
     if (leader == 0) {
         setsid();
@@ -31,6 +32,7 @@ int main(void)
                 raise(SIGSTOP);
                 while (!hups || !conts)
                     rest(1);
+                read(go[0], &byte, 1); /* the others have said theirs */
                 say("job: hup %d cont %d\n", (int)hups, (int)conts);
                 raise(SIGTSTP);
                 raise(SIGTTIN);
@@ -48,6 +50,7 @@ int main(void)
         _exit(0);
     }
     wait_and_say("leader", leader);
+    write(go[1], "x", 1);
     read(ends[0], &byte, 1);
     say("told %c\n", byte);
     return 0;
