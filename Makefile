@@ -4,13 +4,16 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test lint bench clean
+.PHONY: run test full lint bench clean
 
 run: $(READY)
 	$(BIN)/emu run --stats examples/fork_cow.asm
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -q
+
+full: $(READY)
+	$(BIN)/python -m pytest -n 2 -q --full -m full
 
 lint: $(READY)
 	$(BIN)/ruff check emu mini_kernel userland tests

@@ -38,7 +38,7 @@ def test_a_sample_of_typos_is_answered(assembler: Assembler) -> None:
     assert bad(Hostile(assembler), typos(60, 1)) == []
 
 
-@pytest.mark.long
+@pytest.mark.full
 def test_1500_typos_are_answered(assembler: Assembler) -> None:
     """Real programs with one typo each: an image, or mistakes that have lines."""
     assert bad(Hostile(assembler), typos(1500, 3)) == []

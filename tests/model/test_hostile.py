@@ -47,6 +47,6 @@ def test_counting_machine_survives_hostile_programs(tmp_path: Path) -> None:
     survive(tmp_path, [(3000, 100)])
 
 
-@pytest.mark.long
+@pytest.mark.full
 def test_ten_thousand_hostile_programs_leave_everything_in_order(tmp_path: Path) -> None:
     survive(tmp_path, [(10_000, 5_000), (15_000, 5_000)])

@@ -71,7 +71,7 @@ def test_histories_with_huge_pages_agree_with_the_model() -> None:
         _history(seed, 60)
 
 
-@pytest.mark.long
+@pytest.mark.full
 def test_histories_with_huge_pages_agree_with_the_model_for_long() -> None:
     """The same, longer and more of them."""
     for seed in range(1000, 1200):

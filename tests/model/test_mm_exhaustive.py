@@ -140,7 +140,7 @@ def test_every_sequence_of_four_operations_agrees_with_the_model() -> None:
     assert explore(4) > 10000
 
 
-@pytest.mark.long
+@pytest.mark.full
 @pytest.mark.parametrize("choice", FEWER)
 def test_every_longer_sequence_of_fewer_operations_agrees_with_the_model(choice: str) -> None:
     """Up to five or six steps."""

@@ -399,13 +399,13 @@ def test_random_histories_with_huge_pages_agree_with_the_model(part: int) -> Non
         history(seed, 50, huge=True)
 
 
-@pytest.mark.long
+@pytest.mark.full
 def test_memory_operations_agree_with_the_model_for_long() -> None:
     """Longer sequences."""
     explore(examples=300, steps=100)
 
 
-@pytest.mark.long
+@pytest.mark.full
 @pytest.mark.parametrize("part", range(8))
 def test_random_histories_agree_with_the_model_for_long(part: int) -> None:
     """Long histories."""

@@ -65,7 +65,7 @@ def test_every_policy_shows_the_same_bytes(program: Program, first: int) -> None
         compare(seed, script, logs[1])
 
 
-@pytest.mark.long
+@pytest.mark.full
 @pytest.mark.parametrize("first", range(0, SEEDS, PER_TEST))
 def test_guests_see_what_the_model_says_for_long(program: Program, first: int) -> None:
     """Longer scripts in a system whose every fork is on demand."""
