@@ -137,7 +137,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     output.add_argument("-k", dest="strace_where", action="store_true", help="--strace with where each call comes from")
     output.add_argument("--strace-out", metavar="FILE", help="write the --strace lines to a file")
     output.add_argument(
-        "--trace", dest="trace_out", metavar="FILE", help="write events, a line each, without addresses"
+        "--trace",
+        dest="trace_out",
+        metavar="FILE",
+        help="write events, a line each; *.json: for Perfetto",
     )
     output.add_argument(
         "--trace-filter", metavar="FILTER", default="", help="which: syscalls, faults(cow_*), insns(f)..."

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from emu.render.strace import Selection, Strace
     from emu.trace import Filter
     from emu.trace import Recorder as TraceRecorder
+    from emu.trace.timeline import Timeline
     from mini_kernel.task import Task
 
 _MAX_REPORTS: Final = 5
@@ -149,19 +150,29 @@ class _Outputs:
         system.observe(strace)
         return strace
 
-    def trace(self, system: "System") -> "TraceRecorder | None":
-        """What keeps the events, if they are wanted."""
+    def trace(self, system: "System") -> "TraceRecorder | Timeline | None":
+        """What keeps the events, if they are wanted: on a time line, for a file called .json."""
         if self._trace is None:
             return None
+        if self._trace.name.endswith(".json"):
+            from emu.trace.timeline import Timeline
+
+            timeline = Timeline(system.kernel.clock.now_ns, system.task(1))
+            system.observe(timeline)
+            return timeline
         from emu.render import trace
 
         return trace.recorder(system, self._filter or "")
 
-    def write_trace(self, recorder: "TraceRecorder") -> None:
+    def write_trace(self, recorder: "TraceRecorder | Timeline") -> None:
         """Write the events."""
         from emu.render import trace
+        from emu.trace.timeline import Timeline
 
         assert self._trace is not None
+        if isinstance(recorder, Timeline):
+            self._trace.write(recorder.text())
+            return
         recorder.close()
         self._trace.writelines(f"{line}\n" for line in trace.lines(recorder.events))
 

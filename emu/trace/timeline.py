@@ -1,0 +1,94 @@
+"""A run on a time line: the Trace Event Format that Perfetto and chrome://tracing show.
+
+A track for each process, with a row for each thread. System calls have a length, waits included; faults and signals are
+instants; an arrow leads from a fork to its child. Times are the guest's own, in microseconds since boot: inside the
+kernel they stand still.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from emu.listeners import Silent
+from mini_kernel.task import SigInfo, Task
+from mini_kernel.uapi import signal_names, syscall_names
+from mini_kernel.x86 import PF_INSTR, PF_WRITE
+
+Entry = dict[str, Any]
+_ACCESS: Final = {0: "read", PF_WRITE: "write", PF_INSTR: "fetch"}
+
+
+class Timeline(Silent):
+    """An observer (mini_kernel.observe.Observer) that keeps `entries`. `now_ns` is the guest's clock."""
+
+    def __init__(self, now_ns: Callable[[], int], first: Task) -> None:
+        self.entries: list[Entry] = []
+        self._now_ns = now_ns
+        self._calls: dict[int, tuple[float, int, int]] = {}  # begin, number and tgid, by tid
+        self._arrows = 0
+        self._thread(first)
+
+    def text(self) -> str:
+        """The file. Calls that never ended last until now."""
+        open_calls = [
+            {**_call(number, began, self._now() - began), "pid": tgid, "tid": tid}
+            for tid, (began, number, tgid) in self._calls.items()
+        ]
+        body = ",\n".join(json.dumps(entry) for entry in (*self.entries, *open_calls))
+        return f'{{"displayTimeUnit": "ns", "traceEvents": [\n{body}\n]}}\n'
+
+    def _now(self) -> float:
+        return self._now_ns() / 1000
+
+    def _add(self, task: Task, entry: Entry) -> None:
+        self.entries.append({**entry, "pid": task.tgid, "tid": task.tid})
+
+    def _instant(self, task: Task, category: str, name: str, **values: object) -> None:
+        self._add(task, {"ph": "i", "s": "t", "cat": category, "name": name, "ts": self._now(), "args": values})
+
+    def _thread(self, task: Task) -> None:
+        """Names for the track and the row."""
+        for what in ("process_name", "thread_name"):
+            self._add(task, {"ph": "M", "name": what, "args": {"name": f"{task.name} {task.tid}"}})
+
+    # -- observer -----------------------------------------------------------------------------------
+
+    def syscall_enter(self, task: Task, number: int, arguments: tuple[int, ...]) -> None:
+        """A call begins."""
+        self._calls[task.tid] = self._now(), number, task.tgid
+
+    def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
+        """A call ends."""
+        began, number, _tgid = self._calls.pop(task.tid, (self._now(), number, task.tgid))
+        shown = {f"a{i}": hex(value) for i, value in enumerate(arguments)}
+        entry = _call(number, began, self._now() - began)
+        self._add(task, {**entry, "args": {**shown, "result": result}})
+
+    def signal(self, task: Task, info: SigInfo) -> None:
+        """A signal is delivered."""
+        self._instant(task, "signal", signal_names.get(info.signo, str(info.signo)), code=info.code)
+
+    def fault(self, task: Task, address: int, error: int, fault_class: str) -> None:
+        """A page fault, by its class."""
+        access = _ACCESS[error & (PF_INSTR if error & PF_INSTR else PF_WRITE)]
+        self._instant(task, "fault", fault_class, address=hex(address), access=access)
+
+    def forked(self, task: Task, child: Task, kind: str) -> None:
+        """A new task, with an arrow to it."""
+        self._arrows += 1
+        arrow = {"cat": "fork", "name": kind, "id": self._arrows, "ts": self._now()}
+        self._thread(child)
+        self._add(task, {"ph": "s", **arrow})
+        self._add(child, {"ph": "f", "bp": "e", **arrow})
+
+    def exited(self, task: Task, status: int) -> None:
+        """A task is gone."""
+        began = self._calls.pop(task.tid, None)
+        if began is not None:
+            self._add(task, _call(began[1], began[0], self._now() - began[0]))
+        self._instant(task, "exit", "exit", status=status)
+
+
+def _call(number: int, began: float, length: float) -> Entry:
+    name = syscall_names.get(number) or f"syscall_{number:#x}"
+    return {"ph": "X", "cat": "syscall", "name": name, "ts": began, "dur": length}
