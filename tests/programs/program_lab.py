@@ -8,6 +8,7 @@ import platform
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,7 +82,12 @@ def in_lab(
 
 @functools.cache
 def limit_children() -> None:
-    """What every program here starts with: no core file, the usual stack. Inherited: preexec_fn costs more."""
+    """What every program here starts with: no core file, the usual stack, no signal ignored since this process was
+    started in the background. Inherited: preexec_fn costs more.
+    """
+    for signo in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(signo) == signal.SIG_IGN:
+            signal.signal(signo, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_LIMIT, hard))

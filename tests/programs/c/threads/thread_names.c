@@ -14,7 +14,7 @@ static void *named(void *argument)
     prctl(PR_SET_NAME, name);
     tids[id] = syscall(SYS_gettid);
     __atomic_add_fetch(&step, 1, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&step, __ATOMIC_SEQ_CST) < 100)
+    while (__atomic_load_n(&step, __ATOMIC_SEQ_CST) < 100 + 10 * id) /* one after the other */
         sched_yield();
     prctl(PR_GET_NAME, name);
     say("%ld calls itself %s\n", id, name);
@@ -56,10 +56,7 @@ int main(void)
     show("/proc/self/task/%d/comm", tids[1]);
     show("/proc/%d/comm", getpid());
     for (int i = 0; i < 3; i++) {
-        __atomic_store_n(&step, 100 + i, __ATOMIC_SEQ_CST);
-        if (!i)
-            while (__atomic_load_n(&step, __ATOMIC_SEQ_CST) < 103)
-                sched_yield();
+        __atomic_store_n(&step, 100 + 10 * i, __ATOMIC_SEQ_CST);
         pthread_join(threads[i], 0);
     }
     return 0;
