@@ -3,7 +3,6 @@
 Register numbers are positions in REGISTERS. x87 and SSE registers come out of the FXSAVE image (SDM vol. 1 10.5.1).
 """
 
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from emu.debug.state import Registers
@@ -197,6 +196,3 @@ def signal_to_gdb(signo: int) -> int:
 def signal_to_linux(number: int) -> int:
     """Linux's number of a gdb signal; 0 for what Linux does not have."""
     return _TO_LINUX.get(number, 0)
-
-
-Getter = Callable[[], str]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from emu.boot import System
-from emu.debug.debugger import DebugError, Debugger
+from emu.debug.debugger import Debugger
 from emu.debug.events import (
     Executed,
     Exited,
@@ -391,6 +391,3 @@ class Target:
         self.system.kernel.shutdown()
         self.inferiors.clear()
         self.ended = Halt("X09")
-
-
-__all__ = ["Action", "DebugError", "Halt", "Target"]

@@ -2,6 +2,9 @@
 
 from typing import Final, NamedTuple
 
+from mini_kernel.uapi import syscall_names
+from mini_kernel.x86 import PF_INSTR, PF_WRITE
+
 #: What can be recorded, in the order of the documentation; a filter names them in the plural.
 KINDS: Final = ("syscall", "fault", "signal", "fork", "exit", "table", "frame", "insn")
 
@@ -25,3 +28,13 @@ class Event(NamedTuple):
     result: str = ""
     place: str = ""
     at: int = 0
+
+
+def call_name(number: int) -> str:
+    """A system call's name, or its number in words."""
+    return syscall_names.get(number) or f"syscall_{number:#x}"
+
+
+def access_name(error: int) -> str:
+    """What a page fault's error code says was tried: read, write or fetch."""
+    return "write" if error & PF_WRITE else "fetch" if error & PF_INSTR else "read"

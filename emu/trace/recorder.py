@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from emu.listeners import Silent
-from emu.trace.event import Event
+from emu.trace.event import Event, access_name, call_name
 from emu.trace.filter import Filter
 from emu.trace.names import Names
 from mini_kernel.task import SigInfo, Task
-from mini_kernel.uapi import signal_names, syscall_names
-from mini_kernel.x86 import PF_INSTR, PF_WRITE, RIP, RSP
+from mini_kernel.uapi import signal_names
+from mini_kernel.x86 import RIP, RSP
 
 _TIMES: Final = re.compile(r"(tv_n?u?sec=)\d+")  # they depend on how the engine counts blocks
 
@@ -73,7 +73,7 @@ class Recorder(Silent):
         """Keep what is known before the call."""
         self._flush()
         self._task = task
-        if self._filter.wants("syscall", _name(number)):
+        if self._filter.wants("syscall", call_name(number)):
             begun, text = self._wording.begin(task, number, arguments)
             self._calls[task.tid] = number, begun, self._names.in_text(task)(text)
 
@@ -89,7 +89,7 @@ class Recorder(Silent):
         late, outcome = self._wording.end(begun, result)
         named = self._names.in_text(task)
         text = ", ".join(part for part in (early, named(late)) if part)
-        self._add("syscall", task, _name(number), _TIMES.sub(r"\1*", text), named(outcome), back=2)
+        self._add("syscall", task, call_name(number), _TIMES.sub(r"\1*", text), named(outcome), back=2)
 
     def signal(self, task: Task, info: SigInfo) -> None:
         """A signal is delivered."""
@@ -102,8 +102,7 @@ class Recorder(Silent):
         self._flush(self._regs()[RIP])
         self._task = task
         if self._filter.wants("fault", fault_class):
-            access = "write" if error & PF_WRITE else "fetch" if error & PF_INSTR else "read"
-            self._add("fault", task, fault_class, f"{access} of {self._names.address(task, address)}")
+            self._add("fault", task, fault_class, f"{access_name(error)} of {self._names.address(task, address)}")
 
     def forked(self, task: Task, child: Task, kind: str) -> None:
         """A new task exists."""
@@ -143,7 +142,3 @@ class Recorder(Silent):
         task = self._task
         where = self._names.address(task, address) if task is not None else ""
         self._memory("frame", "copy", f"{self._names.frame(source)} -> {self._names.frame(new)} for {where}")
-
-
-def _name(number: int) -> str:
-    return syscall_names.get(number) or f"syscall_{number:#x}"

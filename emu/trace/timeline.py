@@ -7,15 +7,14 @@ kernel they stand still.
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from emu.listeners import Silent
+from emu.trace.event import access_name, call_name
 from mini_kernel.task import SigInfo, Task
-from mini_kernel.uapi import signal_names, syscall_names
-from mini_kernel.x86 import PF_INSTR, PF_WRITE
+from mini_kernel.uapi import signal_names
 
 Entry = dict[str, Any]
-_ACCESS: Final = {0: "read", PF_WRITE: "write", PF_INSTR: "fetch"}
 
 
 class Timeline(Silent):
@@ -70,8 +69,7 @@ class Timeline(Silent):
 
     def fault(self, task: Task, address: int, error: int, fault_class: str) -> None:
         """A page fault, by its class."""
-        access = _ACCESS[error & (PF_INSTR if error & PF_INSTR else PF_WRITE)]
-        self._instant(task, "fault", fault_class, address=hex(address), access=access)
+        self._instant(task, "fault", fault_class, address=hex(address), access=access_name(error))
 
     def forked(self, task: Task, child: Task, kind: str) -> None:
         """A new task, with an arrow to it."""
@@ -90,5 +88,4 @@ class Timeline(Silent):
 
 
 def _call(number: int, began: float, length: float) -> Entry:
-    name = syscall_names.get(number) or f"syscall_{number:#x}"
-    return {"ph": "X", "cat": "syscall", "name": name, "ts": began, "dur": length}
+    return {"ph": "X", "cat": "syscall", "name": call_name(number), "ts": began, "dur": length}
