@@ -58,6 +58,18 @@ class Scheduler:
         task = self.current
         if task is not None and task.state is State.RUNNABLE:
             return task
+        if self.held:
+            return self._pick_unheld()
+        while self.run_queue.tasks:
+            task = self.run_queue.tasks.popleft()
+            if task.state is State.RUNNABLE:
+                self.current = task
+                return task
+        self.current = None
+        return None
+
+    def _pick_unheld(self) -> Task | None:
+        """The next in the queue that nobody holds; those who are held keep their places."""
         queue = self.run_queue.tasks
         passed: list[Task] = []
         self.current = None
