@@ -147,7 +147,8 @@ class Session:
 
     @_answers(b"qfThreadInfo")
     def _first_threads(self, _text: bytes) -> bytes:
-        return b"m" + b",".join(b"p%x.%x" % (t.tgid, t.tid) for t in self.target.tasks()) or b"l"
+        ids = b",".join(b"p%x.%x" % (t.tgid, t.tid) for t in self.target.tasks())
+        return b"m" + ids if ids else b"l"
 
     @_answers(b"qsThreadInfo")
     def _more_threads(self, _text: bytes) -> bytes:

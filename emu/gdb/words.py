@@ -30,6 +30,7 @@ def thread_id(text: bytes) -> tuple[int, int]:
 
 
 def action_of(text: bytes) -> Action:
+    """One action of vCont: c, s, t, rSTART,END, or C and S with a signal of gdb's."""
     kind = text[:1].lower().decode("ascii")
     if kind == "r":
         start, end = (int(n, 16) for n in text[1:].split(b","))
@@ -41,4 +42,5 @@ def action_of(text: bytes) -> Action:
 
 
 def xml_text(text: str) -> str:
+    """Text for an attribute; what cannot be printed becomes `?`."""
     return "".join(c if c.isalnum() or c in " _-./" else f"&#{ord(c)};" if c.isprintable() else "?" for c in text)

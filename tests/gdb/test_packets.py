@@ -148,6 +148,12 @@ def test_a_session_goes_on_after_junk_and_ends_when_the_other_end_goes() -> None
     target.close()
 
 
+def test_threads_are_listed_and_when_none_is_left_the_list_ends(session: Session) -> None:
+    assert session.answer(b"qfThreadInfo") == b"mp1.1"
+    session.target.kill()
+    assert session.answer(b"qfThreadInfo") == b"l"
+
+
 # -- files -------------------------------------------------------------------------------------------
 
 
