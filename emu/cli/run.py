@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from emu.recording import Recorder
     from emu.render.strace import Selection, Strace
     from emu.trace import Filter
-    from emu.trace import Recorder as TraceRecorder
-    from emu.trace.timeline import Timeline
     from mini_kernel.task import Task
 
 _MAX_REPORTS: Final = 5
@@ -150,8 +148,8 @@ class _Outputs:
         system.observe(strace)
         return strace
 
-    def trace(self, system: "System") -> "TraceRecorder | Timeline | None":
-        """What keeps the events, if they are wanted: on a time line, for a file called .json."""
+    def trace(self, system: "System") -> "Callable[[], str] | None":
+        """What gives the text of the trace in the end, if one is wanted: a time line, for a file called .json."""
         if self._trace is None:
             return None
         if self._trace.name.endswith(".json"):
@@ -159,22 +157,21 @@ class _Outputs:
 
             timeline = Timeline(system.kernel.clock.now_ns, system.task(1))
             system.observe(timeline)
-            return timeline
+            return timeline.text
         from emu.render import trace
 
-        return trace.recorder(system, self._filter or "")
+        recorder = trace.recorder(system, self._filter or "")
 
-    def write_trace(self, recorder: "TraceRecorder | Timeline") -> None:
-        """Write the events."""
-        from emu.render import trace
-        from emu.trace.timeline import Timeline
+        def text() -> str:
+            recorder.close()
+            return "".join(f"{line}\n" for line in trace.lines(recorder.events))
 
+        return text
+
+    def write_trace(self, text: "Callable[[], str]") -> None:
+        """Write it."""
         assert self._trace is not None
-        if isinstance(recorder, Timeline):
-            self._trace.write(recorder.text())
-            return
-        recorder.close()
-        self._trace.writelines(f"{line}\n" for line in trace.lines(recorder.events))
+        self._trace.write(text())
 
     def recorder(self, system: "System", args: list[str]) -> "Recorder | None":
         """What keeps the recording, if one is wanted."""
