@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import Self
 
 from emu.asm import Image, to_elf
-from emu.bench.watch import Watch
 from emu.boot import Options, Outcome, System
 from emu.errors import EmuError
 from emu.machine import DEFAULT_QUANTUM
 from emu.program import Program, new_assembler
 from mini_kernel.fs.stream import BytesStream
 from mini_kernel.ledger import Ledger
+from mini_kernel.observe import Observer
 from mini_kernel.uapi import errno_names, syscall_names
 
 _MARGIN = 64 << 20  # guest RAM beyond what a program maps: tables, page cache, the program itself
@@ -66,7 +66,7 @@ class Guests:
         constants: Mapping[str, int],
         memory: int = 0,
         laps: int = 2,
-        watch: Watch | None = None,
+        watch: Observer | None = None,
         quantum: int = DEFAULT_QUANTUM,
     ) -> GuestRun:
         """Run a program with `memory` bytes of its own, watched by `watch` and in time slices of `quantum` blocks.

@@ -3,39 +3,15 @@
 They slow the guest down a little, so what they watch is not timed.
 """
 
+from emu.listeners import Silent
 from mini_kernel.mm.vma import VM_SHARED
-from mini_kernel.task import SigInfo, Task
+from mini_kernel.task import Task
 from mini_kernel.x86 import PAGE_SIZE
 
 _KIB = 1024
 
 
-class Watch:
-    """An observer (mini_kernel.observe) that ignores everything."""
-
-    def syscall_enter(self, task: Task, number: int, arguments: tuple[int, ...]) -> None:
-        """Ignored."""
-
-    def syscall_wait(self, task: Task, number: int) -> None:
-        """Ignored."""
-
-    def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
-        """Ignored."""
-
-    def signal(self, task: Task, info: SigInfo) -> None:
-        """Ignored."""
-
-    def fault(self, task: Task, address: int, error: int, fault_class: str) -> None:
-        """Ignored."""
-
-    def forked(self, task: Task, child: Task, kind: str) -> None:
-        """Ignored."""
-
-    def exited(self, task: Task, status: int) -> None:
-        """Ignored."""
-
-
-class Births(Watch):
+class Births(Silent):
     """What parent and child of the latest fork account for: page-table bytes and resident set, in kB.
 
     As Linux reports them in /proc/PID/status: VmPTE without the top-level table (proc(5), mm_pgtables_bytes).
@@ -51,7 +27,7 @@ class Births(Watch):
             self.figures[prefix + "VmRSS"] = mm.rss * PAGE_SIZE / _KIB
 
 
-class SharedFaults(Watch):
+class SharedFaults(Silent):
     """The number of page faults on memory that processes share."""
 
     def __init__(self) -> None:
