@@ -33,6 +33,29 @@ def file_of(t: "Task", fd: int) -> File:
     return file
 
 
+def install_pair(t: "Task", one: File, other: File, cloexec: bool, address: int) -> None:
+    """Give two new open files descriptors, and store both at `address` as int[2].
+
+    Takes over their references. Raises SysError EMFILE, ENOMEM, EFAULT, and then neither descriptor exists.
+    """
+    try:
+        first = t.files.install(one, cloexec)
+    except SysError:
+        other.put()
+        raise
+    try:
+        second = t.files.install(other, cloexec)
+    except SysError:
+        t.files.close(first)
+        raise
+    try:
+        uaccess.write(t.mm, address, first.to_bytes(4, "little") + second.to_bytes(4, "little"))
+    except SysError:
+        t.files.close(first)
+        t.files.close(second)
+        raise
+
+
 def base_of(t: "Task", dirfd: int, path: bytes, resolve: int = 0) -> Directory | None:
     """Where a walk of `path` begins: the directory behind `dirfd`, None for the working directory or the root.
 

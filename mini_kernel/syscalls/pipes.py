@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mini_kernel.errors import SysError
-from mini_kernel.mm import uaccess
+from mini_kernel.syscalls.args import install_pair
 from mini_kernel.syscalls.table import syscall, u32
 from mini_kernel.uapi.errno import EINVAL
 from mini_kernel.uapi.fcntl import O_CLOEXEC, O_NONBLOCK
@@ -21,23 +21,7 @@ def sys_pipe2(k: "Kernel", t: "Task", address: int, flags: int) -> int:
     if flags & ~(O_CLOEXEC | O_NONBLOCK):
         raise SysError(EINVAL)
     reader, writer = k.vfs.pipe(flags & O_NONBLOCK)
-    cloexec = bool(flags & O_CLOEXEC)
-    try:
-        read_fd = t.files.install(reader, cloexec)
-    except SysError:
-        writer.put()
-        raise
-    try:
-        write_fd = t.files.install(writer, cloexec)
-    except SysError:
-        t.files.close(read_fd)
-        raise
-    try:
-        uaccess.write(t.mm, address, read_fd.to_bytes(4, "little") + write_fd.to_bytes(4, "little"))
-    except SysError:
-        t.files.close(read_fd)
-        t.files.close(write_fd)
-        raise
+    install_pair(t, reader, writer, bool(flags & O_CLOEXEC), address)
     return 0
 
 

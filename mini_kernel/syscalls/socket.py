@@ -8,7 +8,7 @@ from mini_kernel.net import family as families
 from mini_kernel.net import options
 from mini_kernel.net.address import SOCKADDR_MAX
 from mini_kernel.net.socket import RECEIVE, SEND, Socket
-from mini_kernel.syscalls.args import file_of
+from mini_kernel.syscalls.args import file_of, install_pair
 from mini_kernel.syscalls.table import s32, syscall, u32
 from mini_kernel.uapi.errno import ECONNABORTED, EINVAL, ENOTCONN, ENOTSOCK
 from mini_kernel.uapi.fcntl import O_NONBLOCK
@@ -86,22 +86,7 @@ def sys_socketpair(k: "Kernel", t: "Task", family: int, type_: int, protocol: in
     """socketpair(2). Neither descriptor exists if either cannot, or cannot be told."""
     kind, flags, cloexec = _split(type_)
     one, other = families.pair(k.net, s32(family), kind, s32(protocol), flags)
-    try:
-        first = t.files.install(one, cloexec)
-    except SysError:
-        other.put()
-        raise
-    try:
-        second = t.files.install(other, cloexec)
-    except SysError:
-        t.files.close(first)
-        raise
-    try:
-        uaccess.write(t.mm, address, first.to_bytes(4, "little") + second.to_bytes(4, "little"))
-    except SysError:
-        t.files.close(first)
-        t.files.close(second)
-        raise
+    install_pair(t, one, other, cloexec, address)
     return 0
 
 
