@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from elftools.dwarf.lineprogram import LineProgram
 from elftools.elf.elffile import ELFFile
 
+from emu.cfi import CallFrames, Section
 from mini_kernel.x86 import TASK_SIZE
 
 MAX_SEARCHED: Final = 1 << 20  # bytes of .debug_line that are searched where no table of addresses leads on
@@ -90,6 +91,20 @@ class ElfTables:
                 if size or kind == _STT_NOTYPE:
                     text = strings[name : strings.index(b"\0", name)].decode("utf-8", "replace")
                     yield (-kind, -binding), value, end, text
+
+    @cached_property
+    def call_frames(self) -> CallFrames:
+        """What its functions' frames look like."""
+        try:
+            return CallFrames(self._frame_sections())
+        except Exception:
+            return CallFrames()
+
+    def _frame_sections(self) -> Iterator[Section]:
+        for name in (".eh_frame", ".debug_frame"):
+            section: Any = self._elf.get_section_by_name(name) if self._elf is not None else None
+            if section is not None and section["sh_type"] != "SHT_NOBITS":
+                yield Section(section["sh_addr"], section.data(), name == ".eh_frame")
 
     def row(self, address: int) -> Row | None:
         """The line table's row for the instruction at `address`."""

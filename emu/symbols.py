@@ -8,9 +8,11 @@ Symbols
 import os
 import stat
 from bisect import bisect_right
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emu.cfi import CallFrames
 from emu.program import Program
 
 if TYPE_CHECKING:
@@ -47,14 +49,31 @@ class Symbols:
 
     def name(self, address: int) -> str | None:
         """`label`, `label+0x12`, or None where no label reaches."""
-        i = bisect_right(self._starts, address) - 1
-        if i < 0:
+        found = self.label(address)
+        if found is None:
             return None
-        start = self._starts[i]
-        name, end = self.names[start]
-        if address >= end:
-            return None
+        name, start = found
         return f"{name}+{address - start:#x}" if address > start else name
+
+    def label(self, address: int) -> tuple[str, int] | None:
+        """The nearest label at or before `address` that reaches there, with its own address."""
+        return next(self.labels(address, 1), None)
+
+    def labels(self, address: int, most: int) -> Iterator[tuple[str, int]]:
+        """The same of up to `most`, the nearest first."""
+        last = bisect_right(self._starts, address) - 1
+        for i in range(last, max(-1, last - most), -1):
+            start = self._starts[i]
+            name, end = self.names[start]
+            if address < end:
+                yield name, start
+            elif i == last:
+                return
+
+    @property
+    def call_frames(self) -> CallFrames:
+        """What its compiler says about the frames of functions."""
+        return CallFrames()
 
     def line(self, address: int) -> SourceLine | None:
         """The source line whose bytes include `address`."""
@@ -151,6 +170,10 @@ class ElfSymbols(Symbols):
 
     def addresses(self) -> dict[str, int]:
         return {**self._tables.addresses, **super().addresses()}
+
+    @property
+    def call_frames(self) -> CallFrames:
+        return self._tables.call_frames
 
     def line(self, address: int) -> SourceLine | None:
         row = self._tables.row(address)

@@ -13,11 +13,10 @@ from emu.peek import peek
 from emu.symbols import SourceLine
 from mini_kernel.errors import SysError
 from mini_kernel.mm.poke import poke
-from mini_kernel.mm.vma import VM_EXEC
 from mini_kernel.observe import AreaInfo
 from mini_kernel.report import describe
 from mini_kernel.task import State, Task
-from mini_kernel.x86 import RBP, REGISTER_NAMES, RIP, RSP, U64
+from mini_kernel.x86 import REGISTER_NAMES, RIP, RSP, U64
 
 WORD = 8
 
@@ -61,16 +60,6 @@ class CodeLine(NamedTuple):
     label: str | None  # a symbol that starts here
     source: SourceLine | None  # where the line begins, else None
     current: bool
-
-
-class Frame(NamedTuple):
-    """A function that was called and has not returned: `stack` is where its return address is."""
-
-    number: int
-    rip: int
-    stack: int
-    name: str | None
-    source: SourceLine | None
 
 
 class TaskInfo(NamedTuple):
@@ -177,10 +166,10 @@ def write(d: Runner, address: int, data: bytes, tid: int | None = None) -> None:
 # -- stack and code -----------------------------------------------------------------------------------
 
 
-def stack(d: Runner, words: int = 8, tid: int | None = None) -> list[StackWord]:
-    """The top of the stack, RSP first."""
+def stack(d: Runner, words: int = 8, tid: int | None = None, start: int | None = None) -> list[StackWord]:
+    """The top of the stack, RSP (or `start`) first."""
     task = task_of(d, tid)
-    start = registers(d, tid).general[RSP]
+    start = registers(d, tid).general[RSP] if start is None else start
     data = read(d, start, words * WORD, tid)
     names = d.symbols(task)
     found: list[StackWord] = []
@@ -191,10 +180,15 @@ def stack(d: Runner, words: int = 8, tid: int | None = None) -> list[StackWord]:
     return found
 
 
-def code(d: Runner, address: int | None = None, count: int = 8, tid: int | None = None) -> list[CodeLine]:
-    """Instructions from an address on (RIP if None). A byte that begins no instruction is a line of its own."""
+def code(
+    d: Runner, address: int | None = None, count: int = 8, tid: int | None = None, rip: int | None = None
+) -> list[CodeLine]:
+    """Instructions from an address on (RIP if None). A byte that begins no instruction is a line of its own.
+
+    `rip`: the current one, if that is not RIP but one in an outer frame.
+    """
     task = task_of(d, tid)
-    rip = registers(d, tid).general[RIP]
+    rip = registers(d, tid).general[RIP] if rip is None else rip
     at = rip if address is None else address
     data = read(d, at, count * MAX_INSTRUCTION, tid)
     names = d.symbols(task)
@@ -211,69 +205,16 @@ def code(d: Runner, address: int | None = None, count: int = 8, tid: int | None 
     return lines
 
 
-def code_around(d: Runner, before: int = 4, after: int = 8, tid: int | None = None) -> list[CodeLine]:
+def code_around(
+    d: Runner, before: int = 4, after: int = 8, tid: int | None = None, rip: int | None = None
+) -> list[CodeLine]:
     """Instructions before and after RIP. Those before are found by decoding from ever farther back until it fits."""
-    rip = registers(d, tid).general[RIP]
+    rip = registers(d, tid).general[RIP] if rip is None else rip
     for back in range(before * MAX_INSTRUCTION, 0, -1):
-        lines = [line for line in code(d, rip - back, back, tid) if line.address < rip]
+        lines = [line for line in code(d, rip - back, back, tid, rip) if line.address < rip]
         if lines and lines[-1].address + len(lines[-1].data) == rip and all(line.instruction for line in lines):
-            return lines[-before:] + code(d, rip, after, tid)
-    return code(d, rip, after, tid)
-
-
-def backtrace(d: Runner, tid: int | None = None, limit: int = 32) -> list[Frame]:
-    """The calls that led here: the innermost first.
-
-    Followed along saved frame pointers; before a function has set up its own, the word on top of the stack is the
-    return address. Code without frame pointers ends it early.
-    """
-    task = task_of(d, tid)
-    regs = registers(d, tid).general
-    names = d.symbols(task)
-    rip, rbp, rsp = regs[RIP], regs[RBP], regs[RSP]
-    frames: list[Frame] = []
-    top = _word(d, rsp, tid)
-    at_call = _is_return_address(d, top, tid)
-    slot = rsp if at_call and (not rbp or _prologue(d, rip, tid)) else rbp + WORD
-    while len(frames) < limit:
-        frames.append(Frame(len(frames), rip, slot, names.name(rip), names.line(rip)))
-        back = _word(d, slot, tid)
-        if back is None or not _is_return_address(d, back, tid):
-            break
-        if slot != rsp:
-            up = _word(d, slot - WORD, tid)
-            if up is None or up <= slot:
-                up = 0
-            rbp = up
-        rip, slot = back, rbp + WORD
-    return frames
-
-
-def _prologue(d: Runner, rip: int, tid: int | None) -> bool:
-    """True where a function's frame is not there yet, or gone: at `push rbp`, `mov rbp, rsp` behind it, or `ret`."""
-    here = disasm.one(read(d, rip, MAX_INSTRUCTION, tid), rip)
-    name = d.symbols(task_of(d, tid)).name(rip)
-    starts = name is not None and "+0x" not in name
-    return starts or (here is not None and here.text in ("push rbp", "ret"))
-
-
-def _word(d: Runner, address: int, tid: int | None) -> int | None:
-    data = read(d, address, WORD, tid)
-    return int.from_bytes(data, "little") if len(data) == WORD else None
-
-
-def _is_return_address(d: Runner, value: int | None, tid: int | None) -> bool:
-    """True if a `call` ends there."""
-    if not value:
-        return False
-    vma = task_of(d, tid).mm.find(value)
-    if vma is None or not vma.flags & VM_EXEC:
-        return False
-    for size in (5, 2, 3, 6, 7, 4):
-        instruction = disasm.one(read(d, value - size, size, tid), value - size)
-        if instruction is not None and instruction.size == size and instruction.mnemonic == "call":
-            return True
-    return False
+            return lines[-before:] + code(d, rip, after, tid, rip)
+    return code(d, rip, after, tid, rip)
 
 
 # -- lists -------------------------------------------------------------------------------------------

@@ -36,6 +36,8 @@ def set_(s: Shell, text: str) -> list[str]:
     number, target, tid = s.value(value), target.strip(), s.task().tid
     memory = _MEMORY.fullmatch(target)
     if memory is None:
+        if s.frame_number:
+            raise PromptError("registers can be changed in frame 0 only")
         state.set_register(s.d, target.removeprefix("$"), number, tid)
         return []
     size = _BYTES[memory[1] or "qword"]
@@ -78,7 +80,7 @@ def task(s: Shell, text: str) -> list[str]:
     if text:
         tid = s.value(text)
         state.task_of(s.d, tid)
-        s.selected = tid
+        s.select(tid)
     tid = s.task().tid
     return [
         line
@@ -90,7 +92,7 @@ def task(s: Shell, text: str) -> list[str]:
 @command("switch", usage="N", says="give the CPU to another task now: another future begins", family=_TASKS)
 def switch(s: Shell, text: str) -> list[str]:
     s.d.switch(s.value(text))
-    s.selected = None
+    s.select(None)
     return task(s, "")
 
 

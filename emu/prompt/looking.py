@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from emu.debug import Breakpoint, state
 from emu.debug.paging import sharing
 from emu.prompt.errors import PromptError
+from emu.prompt.frames import info_frame
 from emu.prompt.registry import command, one_of
 from emu.prompt.running import kind_of, time_text
 from emu.prompt.shell import Shell
@@ -16,7 +17,7 @@ from emu.render.stats import stats_table
 from emu.symbols import SourceLine
 from mini_kernel.task import SigInfo
 from mini_kernel.uapi.signal import SIG_DFL, SIG_IGN
-from mini_kernel.x86 import RIP
+from mini_kernel.x86 import RSP
 
 _LOOKING: Final = "looking"
 _MAX: Final = 65_536  # bytes, instructions or lines at once
@@ -91,7 +92,7 @@ def x(s: Shell, text: str) -> list[str]:
         raise PromptError("an address is missing")
     address = s.value(wanted.rest)
     if wanted.letter == "i":
-        lines = state.code(s.d, address, wanted.times, s.task().tid)
+        lines = state.code(s.d, address, wanted.times, s.task().tid, s.rip())
         if not lines:
             raise PromptError(f"{address:#x} cannot be read")
         s.examined = f"/{wanted.times}i {lines[-1].address + len(lines[-1].data):#x}"
@@ -158,24 +159,19 @@ def disassemble(s: Shell, text: str) -> list[str]:
     points = [p.address for p in s.d.points.active(Breakpoint)]
     tid = s.task().tid
     if not text:
-        return text_of.code_lines(state.code_around(s.d, 5, 10, tid), points)
+        return text_of.code_lines(state.code_around(s.d, 5, 10, tid, s.rip()), points)
     where, _comma, count = text.partition(",")
     number = s.value(count) if count else 10
     if number > _MAX // 15:
         raise PromptError(f"{number} are too many at once")
-    return text_of.code_lines(state.code(s.d, s.place(where.strip()), number, tid), points)
-
-
-@command("backtrace", "bt", "where", usage="[N]", says="the calls that led here", family=_LOOKING)
-def backtrace(s: Shell, text: str) -> list[str]:
-    limit = s.value(text) if text else 32
-    return text_of.backtrace_lines(state.backtrace(s.d, s.task().tid, min(limit, 1000)))
+    return text_of.code_lines(state.code(s.d, s.place(where.strip()), number, tid, s.rip()), points)
 
 
 @command("stack", usage="[WORDS]", says="the top of the stack", family=_LOOKING)
 def stack(s: Shell, text: str) -> list[str]:
     words = s.value(text) if text else 8
-    return text_of.stack_lines(state.stack(s.d, min(words, _MAX // 8), s.task().tid))
+    start = s.frame().registers[RSP]
+    return text_of.stack_lines(state.stack(s.d, min(words, _MAX // 8), s.task().tid, start))
 
 
 @command(
@@ -191,7 +187,7 @@ def list_(s: Shell, text: str) -> list[str]:
     if not text and s.listed is not None:
         file, first = s.listed
     else:
-        address = s.place(text) if text else state.registers(s.d, s.task().tid).general[RIP]
+        address = s.place(text) if text else s.rip() - bool(s.frame_number and not s.frame().exact)
         line = s.symbols().line(address)
         if line is None:
             raise PromptError(f"no source line is known of {address:#x}")
@@ -212,7 +208,8 @@ def _registers(s: Shell, text: str) -> list[str]:
     if text:
         return [f"{name:<8}{s.value('$' + name.removeprefix('$')):#018x}" for name in text.replace(",", " ").split()]
     before = s.before[1] if s.before is not None and s.before[0] == tid else None
-    return text_of.register_lines(state.registers(s.d, tid), before, s.symbols())
+    frame = s.frame().registers if s.frame_number else None
+    return text_of.register_lines(state.registers(s.d, tid), before, s.symbols(), frame)
 
 
 def _breakpoints(s: Shell, _text: str) -> list[str]:
@@ -277,7 +274,7 @@ def _files(s: Shell, _text: str) -> list[str]:
 
 
 def _line(s: Shell, text: str) -> list[str]:
-    address = s.place(text) if text else state.registers(s.d, s.task().tid).general[RIP]
+    address = s.place(text) if text else s.rip() - bool(s.frame_number and not s.frame().exact)
     line, extent = s.symbols().line(address), s.symbols().extent(address)
     if line is None or extent is None:
         return [f"no source line is known of {address:#x}"]
@@ -311,6 +308,7 @@ def _vector(s: Shell, _text: str) -> list[str]:
 
 INFO: Final[dict[str, Callable[[Shell, str], list[str]]]] = {
     "registers": _registers,
+    "frame": info_frame,
     "breakpoints": _breakpoints,
     "watchpoints": _breakpoints,
     "tasks": _tasks,
@@ -327,7 +325,7 @@ INFO: Final[dict[str, Callable[[Shell, str], list[str]]]] = {
     "time": _time,
     "vector": _vector,
 }
-_SHORT: Final = {"r": "registers", "b": "breakpoints", "s": "signals", "t": "tasks", "proc": "maps", "f": "files"}
+_SHORT: Final = {"r": "registers", "b": "breakpoints", "s": "signals", "t": "tasks", "proc": "maps", "f": "frame"}
 
 
 @command(

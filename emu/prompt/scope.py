@@ -34,10 +34,16 @@ _ALIASES: Final = {"pc": "rip", "sp": "rsp", "fp": "rbp"}
 
 
 class TaskScope:
-    """Of one task; the current one if `tid` is None. `values` are those of `print`: $1, $2, ..."""
+    """Of one task; the current one if `tid` is None. `values` are those of `print`: $1, $2, ...
 
-    def __init__(self, d: Debugger, tid: int | None = None, values: list[int] | None = None) -> None:
+    `frame`: what is known of registers in an outer frame; without it they are the task's.
+    """
+
+    def __init__(
+        self, d: Debugger, tid: int | None = None, values: list[int] | None = None, frame: dict[int, int] | None = None
+    ) -> None:
         self._d = d
+        self._frame = frame
         self._tid = tid
         self._values = values or []
 
@@ -59,8 +65,15 @@ class TaskScope:
         whole, first, bits = _PARTS.get(name, (name, 0, 64))
         if whole not in _WHOLE:
             return None
-        values = registers(self._d, self._tid).named()
-        return values[whole] >> first & (1 << bits) - 1
+        return self._whole(whole) >> first & (1 << bits) - 1
+
+    def _whole(self, name: str) -> int:
+        if self._frame is None or name not in REGISTER_NAMES:
+            return registers(self._d, self._tid).named()[name]
+        value = self._frame.get(REGISTER_NAMES.index(name))
+        if value is None:
+            raise PromptError(f"{name} was not saved: its value in this frame is not known")
+        return value
 
     def load(self, address: int, size: int) -> int:
         data = read(self._d, address, size, self._tid)

@@ -14,6 +14,7 @@ from emu.debug import Debugger, Stop, Time
 from emu.debug.points import Point
 from emu.debug.runner import ReplayInterrupted
 from emu.debug.state import Registers, registers, task_of
+from emu.debug.unwind import Backtrace, Frame, backtrace
 from emu.errors import EmuError
 from emu.prompt.context import SECTIONS, context_lines, short_lines
 from emu.prompt.errors import PromptError
@@ -22,11 +23,13 @@ from emu.prompt.registry import COMMANDS, Command, commands, find
 from emu.prompt.scope import TaskScope, register_names
 from emu.symbols import Symbols
 from mini_kernel.task import State, Task
+from mini_kernel.x86 import RIP
 
 if TYPE_CHECKING:
     from emu.recording import Recording
 
 PROMPT = "(emu) "
+MAX_FRAMES = 10_000
 _MAX_DEPTH = 20  # of files and commands of points within each other
 _WORD = re.compile(r"\s*([^\s/*]+)\s*(.*)", re.S)
 
@@ -43,6 +46,7 @@ class Shell:
 
     d          the debugger of the present system
     selected   tid of the task that is looked at; None: the one that has the CPU
+    frame_number    of its frames that is looked at: 0 is the innermost
     context    sections shown after a stop; empty: the stop alone
     marks      moments with names
     values     what `print` printed: $1, $2, ...
@@ -65,6 +69,7 @@ class Shell:
         self.d = Debugger(boot(None), recording)
         self.context = tuple(context)
         self.selected: int | None = None
+        self.frame_number = 0
         self.marks: dict[str, Time] = {}
         self.values: list[int] = []
         self.scripts: dict[int, list[str]] = {}
@@ -152,7 +157,8 @@ class Shell:
         self.d = Debugger(system, self._recording)
         self.d.points, self.d.follow, self.d.fatal = old.points, old.follow, old.fatal
         old.system.close()
-        self.selected, self.before = None, None
+        self.select(None)
+        self.before = None
 
     def close(self) -> None:
         """Give the system's memory back."""
@@ -164,13 +170,36 @@ class Shell:
         """The task that is looked at. Raises DebugError."""
         return task_of(self.d, self.selected)
 
+    def select(self, tid: int | None) -> None:
+        """Look at a task's innermost frame, that of the one that has the CPU if None."""
+        self.selected, self.frame_number, self.listed = tid, 0, None
+
+    def frames(self, most: int) -> Backtrace:
+        """The task's, up to `most`. Raises DebugError."""
+        return backtrace(self.d, self.task().tid, most)
+
+    def frame_at(self, number: int) -> Frame:
+        """One of them. Raises EmuError."""
+        frames = self.frames(min(number, MAX_FRAMES) + 1).frames
+        if number >= len(frames):
+            raise PromptError(f"there is no frame {number}: the outermost that is known is {len(frames) - 1}")
+        return frames[number]
+
+    def frame(self) -> Frame:
+        """The one that is looked at. Raises EmuError."""
+        return self.frame_at(self.frame_number)
+
+    def rip(self) -> int:
+        """The next instruction in that frame. Raises EmuError."""
+        return self.frame().rip if self.frame_number else registers(self.d, self.task().tid).general[RIP]
+
     def symbols(self) -> Symbols:
         """Of its program; none if nothing runs."""
         return self.d.symbols(self.d.kernel.tasks.get(self.selected or 0) or self.d.current)
 
     def scope(self) -> TaskScope:
         """What names mean there."""
-        return TaskScope(self.d, self.selected, self.values)
+        return TaskScope(self.d, self.selected, self.values, self.frame().registers if self.frame_number else None)
 
     def value(self, text: str) -> int:
         """Of an expression. Raises EmuError."""
@@ -213,7 +242,7 @@ class Shell:
             self.d.switch(task.tid)
         current = self.d.current
         self.before = (current.tid, registers(self.d, current.tid)) if current is not None else None
-        self.selected, self.listed = None, None
+        self.select(None)
         return verb()
 
     def stopped(self, stop: Stop) -> list[str]:

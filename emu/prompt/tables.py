@@ -86,8 +86,8 @@ def _picture_at(s: Shell, text: str) -> Picture:
         return paging.picture(mm)
 
 
-@command("frame", usage="PFN", says="a physical frame and everything that maps it", family=_TABLES)
-def frame(s: Shell, text: str) -> list[str]:
+@command("who-maps", "pfn", usage="PFN", says="a physical frame and everything that maps it", family=_TABLES)
+def who_maps(s: Shell, text: str) -> list[str]:
     return text_of.frame_lines(paging.who_maps(s.d.kernel, frame_of(s, text)))
 
 

@@ -7,8 +7,9 @@ from emu.debug import BeforeFault, Catchpoint, DebugError, EntryChanged, EntryWa
 from emu.debug.events import Faulted, FrameCopied, SyscallEntered, TableBroken
 from emu.debug.expression import Expression
 from emu.debug.paging import differences, picture, sharing, who_maps
-from emu.debug.state import areas, backtrace, code, read, registers, set_register, stack, tasks, write
+from emu.debug.state import areas, code, read, registers, set_register, stack, tasks, write
 from emu.debug.steps import steps
+from emu.debug.unwind import backtrace
 from emu.debug.why import why
 from emu.render.debug import (
     area_lines,
@@ -97,7 +98,7 @@ def test_stepping_over_and_out_of_calls() -> None:
         d.back_over()
         assert fingerprint(d) == before
         d.until("inner")
-        assert [frame.name for frame in backtrace(d)] == ["inner", "outer+0x9", "_start+0x7"]
+        assert [frame.name for frame in backtrace(d).frames] == ["inner", "outer+0x9", "_start+0x7"]
         here = fingerprint(d)
         assert d.finish().rip == d.locate("outer") + 9
         d.go(here[0])

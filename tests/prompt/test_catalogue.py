@@ -4,7 +4,7 @@ Each program in examples/bugs has one bug and asks one question. Its .dbg file i
 what must come up, in this order; the whole transcript is the .session file beside it. (tests/gdb/test_gdb_catalogue.py
 has a real gdb come to the diagnosis as well.)
 
-`python tests/prompt/test_catalogue.py` writes the transcripts anew.
+`PYTHONPATH=tests/programs python tests/prompt/test_catalogue.py` writes the transcripts anew.
 """
 
 import os

@@ -9,6 +9,7 @@ why.py       everything about one address
 
 from emu.render.debug.paging import difference_lines, frame_lines, sharing_lines, tree_lines, walk_lines
 from emu.render.debug.state import (
+    FOUND,
     area_lines,
     backtrace_lines,
     code_lines,
@@ -23,6 +24,7 @@ from emu.render.debug.stops import event_line, stop_lines
 from emu.render.debug.why import why_lines
 
 __all__ = [
+    "FOUND",
     "area_lines",
     "backtrace_lines",
     "code_lines",

@@ -1,10 +1,12 @@
 """Registers, stack, code, memory, areas, tasks and points, as text."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from emu.debug.events import SignalDelivered
 from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, FrameWatch, Point, Watchpoint
-from emu.debug.state import CodeLine, Frame, Registers, StackWord, TaskInfo
+from emu.debug.state import CodeLine, Registers, StackWord, TaskInfo
+from emu.debug.unwind import Backtrace, Found, Frame
 from emu.render import bits
 from emu.render.debug.stops import call_text, point_name
 from emu.symbols import Symbols
@@ -15,18 +17,34 @@ from mini_kernel.x86 import REGISTER_NAMES, RIP
 
 _ROWS = ((0, 8), (3, 9), (1, 10), (2, 11), (6, 12), (7, 13), (5, 14), (4, 15))  # rax r8, rbx r9, rcx r10, ...
 _MARK = "*"
+#: How a frame was found, in words.
+FOUND: Final[dict[Found, str]] = {
+    "here": "the registers",
+    "cfi": "call frame information",
+    "signal": "the signal's frame",
+    "code": "reading the code",
+    "frame pointer": "the frame pointer",
+    "guess": "a guess",
+}
 
 
-def register_lines(now: Registers, before: Registers | None = None, symbols: Symbols | None = None) -> list[str]:
-    """Two columns; a star before what has changed since `before`."""
-    changed = now.changed(before)
+def register_lines(
+    now: Registers,
+    before: Registers | None = None,
+    symbols: Symbols | None = None,
+    frame: Mapping[int, int] | None = None,
+) -> list[str]:
+    """Two columns; a star before what has changed since `before`. `frame`: what is known in an outer frame."""
+    changed = now.changed(before) if frame is None else frozenset[str]()
+    general = dict(enumerate(now.general)) if frame is None else frame
 
     def cell(index: int) -> str:
         name = REGISTER_NAMES[index]
-        return f"{_MARK if name in changed else ' '}{name:<4}{now.general[index]:#018x}"
+        value = f"{general[index]:#018x}" if index in general else "<not saved>".ljust(18)
+        return f"{_MARK if name in changed else ' '}{name:<4}{value}"
 
     rows = [f"{cell(left)}  {cell(right)}" for left, right in _ROWS]
-    name = symbols.name(now.general[RIP]) if symbols else None
+    name = symbols.name(general[RIP]) if symbols else None
     flags = f"{_MARK if 'rflags' in changed else ' '}flags {now.rflags:#x} [{bits.flag_names(now.rflags)}]"
     rows.append(cell(RIP) + (f" <{name}>" if name else "") + "  " + flags)
     bases = [
@@ -88,12 +106,17 @@ def area_lines(areas: Iterable[AreaInfo]) -> list[str]:
     ]
 
 
-def backtrace_lines(frames: Iterable[Frame]) -> list[str]:
-    """The calls, the innermost first."""
-    return [
-        f"#{f.number} {f.rip:#x}{_name(f.name)}" + (f" at {f.source.file}:{f.source.line}" if f.source else "")
-        for f in frames
-    ]
+def backtrace_lines(trace: Backtrace) -> list[str]:
+    """The calls, the innermost first; at the end why there are no more, if that is not the end of the stack."""
+    rows = [_frame(frame) for frame in trace.frames]
+    return [*rows, f"(the stack is broken: {trace.broken})"] if trace.broken else rows
+
+
+def _frame(f: Frame) -> str:
+    if f.signal:
+        return f"#{f.number} <signal handler called>"
+    source = f" at {f.source.file}:{f.source.line}" if f.source else ""
+    return f"#{f.number} {f.rip:#x}{_name(f.name)}{source}" + (" (a guess)" if f.found == "guess" else "")
 
 
 def task_lines(tasks: Iterable[TaskInfo]) -> list[str]:
