@@ -12,6 +12,7 @@ from emu.debug.events import Event, Faulted, Forked, SyscallEntered, Time
 from emu.debug.points import Breakpoint, P, Point
 from emu.debug.runner import DebugError, Plan, Runner
 from emu.debug.stops import EntryChanged, Stop
+from emu.debug.unwind import backtrace
 from mini_kernel.task import State
 from mini_kernel.x86 import RSP
 
@@ -81,9 +82,15 @@ class Debugger(Runner):
         """One instruction; a `call` with all it calls, a repeated string instruction with all its repeats."""
         return self.run(Plan(goals.over(self, self._tid())))
 
-    def finish(self) -> Stop:
-        """Until the function returns."""
-        return self.run(Plan(goals.Return(self._tid(), self.machine.regs[RSP])))
+    def finish(self, frame: int = 0) -> Stop:
+        """Until the function returns, or that of an outer frame. Raises DebugError if that has no caller."""
+        if not frame:
+            return self.run(Plan(goals.Return(self._tid(), self.machine.regs[RSP])))
+        frames = backtrace(self, limit=frame + 2).frames
+        if len(frames) < frame + 2:
+            raise DebugError(f"frame {frame} has no caller that is known")
+        caller = frames[frame + 1]
+        return self.run(Plan(goals.Arrive(self._tid(), caller.rip, caller.registers[RSP])))
 
     def step_line(self) -> Stop:
         """To another source line, into functions that have lines."""
@@ -142,9 +149,9 @@ class Debugger(Runner):
         """Undo one instruction; behind a `call`, the call with all it called."""
         return reverse.over(self)
 
-    def back_out(self) -> Stop:
-        """To the `call` that led into this function."""
-        return reverse.out(self)
+    def back_out(self, frame: int = 0) -> Stop:
+        """To the `call` that led into this function, or an outer frame's; of a handler, before the signal came."""
+        return reverse.out(self, frame)
 
     def back_line(self, over: bool = False) -> Stop:
         """To the beginning of the source line before; with `over` not into what was called."""

@@ -13,6 +13,7 @@ from emu.debug.events import Event, Switched, Time
 from emu.debug.points import Breakpoint, Point
 from emu.debug.runner import DebugError, Plan, ReplayInterrupted
 from emu.debug.stops import AtBeginning, BeforeCall, BeforeFault, EntryChanged, Interrupted, Stepped, Stop
+from emu.debug.unwind import backtrace
 from emu.machine import RECORD_BYTES
 from mini_kernel.x86 import RIP, RSP
 
@@ -263,9 +264,15 @@ def over(d: "Debugger") -> Stop:
     return _search(d, _before_call)
 
 
-def out(d: "Debugger") -> Stop:
+def out(d: "Debugger", frame: int = 0) -> Stop:
     """See Debugger.back_out."""
-    return _search(d, _into_here)
+    frames = backtrace(d, limit=frame + 1).frames if d.current is not None else []
+    if frame and len(frames) <= frame:
+        raise DebugError(f"there is no frame {frame}")
+    cfa = frames[frame].cfa if frames else None
+    if cfa is None:
+        return _search(d, _into_here)
+    return _search(d, lambda d, past, here: _below(past, cfa))
 
 
 def line(d: "Debugger", over: bool) -> Stop:
@@ -317,6 +324,11 @@ def _into_here(d: "Debugger", past: Recording, here: tuple[int, int]) -> int | N
             if _is(d, past.rip[i], "call"):
                 return int(past.numbers[i])
     return None
+
+
+def _below(past: Recording, cfa: int) -> int | None:
+    """The last instruction from which the frame below `cfa` was made: a call, or the one before a signal."""
+    return next((int(past.numbers[i]) for i in range(len(past) - 1, -1, -1) if past.rsp[i] >= cfa), None)
 
 
 def _line_into(d: "Debugger", past: Recording, here: tuple[int, int]) -> int | None:

@@ -201,7 +201,8 @@ class _Stack:
         """The handler's `ret` has taken the return address: RSP is at the ucontext."""
         at = values[RSP] + _CONTEXT_AT
         saved = {register: at + WORD * i & U64 for i, register in enumerate(_CONTEXT)}
-        return _Caller(values[RSP], self._load_all(saved), saved, "signal", True)
+        found = self._load_all(saved)
+        return _Caller(found[RSP], found, saved, "signal", True)
 
     def _jumped(self, values: Values) -> _Caller:
         """At an address that is no code: what called it has left the way back on top of the stack."""

@@ -110,9 +110,10 @@ def next_(s: Shell, text: str) -> list[str]:
     return times(s, text, s.d.next_line)
 
 
-@command("finish", "fin", says="until this function returns", family=_RUNNING, repeats=True)
+@command("finish", "fin", says="until the function of the chosen frame returns", family=_RUNNING, repeats=True)
 def finish(s: Shell, text: str) -> list[str]:
-    stop = s.go(s.d.finish, stepping=True)
+    frame = s.frame_number
+    stop = s.go(lambda: s.d.finish(frame), stepping=True)
     value = [f"it returned rax = {s.d.machine.regs[RAX]:#x}"] if isinstance(stop, Stepped) else []
     return [*s.stopped(stop), *value]
 
@@ -199,9 +200,10 @@ def reverse_next(s: Shell, text: str) -> list[str]:
     return times(s, text, lambda: s.d.back_line(over=True))
 
 
-@command("reverse-finish", "rfin", says="to the call that led here", family=_BACK, repeats=True)
+@command("reverse-finish", "rfin", says="to the call that led into the chosen frame", family=_BACK, repeats=True)
 def reverse_finish(s: Shell, text: str) -> list[str]:
-    return s.going(s.d.back_out)
+    frame = s.frame_number
+    return s.going(lambda: s.d.back_out(frame))
 
 
 @command(

@@ -18,11 +18,12 @@ from emu.cfi import CallFrames, Row, Section
 from emu.debug import AtBreakpoint
 from emu.debug.events import SyscallEntered
 from emu.debug.points import Catchpoint
+from emu.debug.runner import DebugError
 from emu.debug.state import set_register, write
 from emu.debug.unwind import Backtrace, backtrace
 from emu.dwarf_expression import evaluate
 from emu.program import Program, load_program
-from mini_kernel.x86 import RBX, RSP
+from mini_kernel.x86 import RBX, RIP, RSP
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "gdb"))
 from gdb_lab import needs_gdb, session
@@ -350,3 +351,46 @@ def test_a_program_without_names_has_frames_too() -> None:
         d.until("stop")
         found = backtrace(d)
         assert len(found.frames) >= 2
+
+
+# -- finish, forward and back ------------------------------------------------------------------------------
+
+
+def test_finish_leaves_the_frame_that_was_chosen(directory: Path) -> None:
+    """An inner frame of a recursion, not one of the same function before it; and back to its call, not another."""
+    with debugged(load_program(str(compiled("recursion", "gcc", directory)))) as d:
+        d.until("leaf")
+        frames = backtrace(d).frames
+        stop = d.finish(2)
+        assert (stop.rip, d.machine.regs[RSP]) == (frames[3].rip, frames[3].registers[RSP])
+        left = backtrace(d).frames
+        assert [f.rip for f in left[1:]] == [f.rip for f in frames[4:]]
+        d.back_out(1)
+        assert d.machine.regs[RSP] == frames[5].registers[RSP]
+        assert d.decode(d.machine.regs[RIP]).end == frames[5].rip  # pyright: ignore[reportOptionalMemberAccess]
+        with pytest.raises(DebugError):
+            d.finish(30)
+        with pytest.raises(DebugError):
+            d.back_out(30)
+
+
+def test_back_out_of_a_function_that_has_called_another_first(calls: Program) -> None:
+    """The call that led into it, though a later one was made with the stack as high."""
+    program = source("_start:\n nop\n call f\n ud2\nf: call g\n push rbx\n sub rsp, 64\nhere: nop\n ud2\ng: ret\n")
+    with debugged(program) as d:
+        d.until("here")
+        assert d.back_out().rip == d.locate("_start") + 1
+
+
+def test_back_out_of_a_handler_is_where_the_signal_came(directory: Path) -> None:
+    with debugged(load_program(str(compiled("handler", "gcc", directory)))) as d:
+        d.until("say")
+        interrupted = backtrace(d).frames[3].rip
+        before = d.decode(d.back_out(1).rip)
+        assert before is not None
+        assert before.end == interrupted
+        d.until("say")
+        assert names(backtrace(d))[1:3] == ["handler", "signal"]
+        d.finish(1)
+        assert names(backtrace(d))[:2] == ["signal", "divide"], "between a handler and what goes on"
+        assert d.step(2).rip == interrupted + 2
