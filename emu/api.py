@@ -15,7 +15,7 @@ from emu.boot import DEFAULT_ENVIRONMENT, DEFAULT_MEMORY, Options, Outcome, Syst
 from emu.program import AssemblerName, Program, load_program
 from emu.render.fault import fault_report
 from emu.render.strace import Selection, Strace
-from emu.symbols import Symbols
+from emu.symbols import GuestSymbols
 from mini_kernel.fs.stream import BytesStream
 from mini_kernel.observe import FaultRecord
 from mini_kernel.oom import OomRecord
@@ -35,6 +35,7 @@ class Result:
     events    strace lines, in order; empty unless asked for
     records   every exception that killed a process, in order (the first 1,000)
     kills     every process that was killed because memory ran out, and why, in order (the first 64)
+    symbols   the names in the programs of the guest, if something is to be reported
     """
 
     status: int
@@ -46,13 +47,12 @@ class Result:
     records: tuple[FaultRecord, ...] = field(repr=False)
     kills: tuple[OomRecord, ...] = field(repr=False)
     program: Program = field(repr=False)
+    symbols: GuestSymbols | None = field(default=None, repr=False, compare=False)
 
     def fault_report(self) -> str:
         """The fault reports in text, "" if nothing was killed by an exception."""
-        symbols = Symbols.of(self.program)
-        name = self.program.name
         return "".join(
-            fault_report(record, symbols if name.startswith(record.program) else None) for record in self.records
+            fault_report(record, self.symbols and self.symbols.at(record.exe_path)) for record in self.records
         )
 
 
@@ -151,4 +151,5 @@ def result(system: System, outcome: Outcome, events: tuple[str, ...] = ()) -> Re
         records=tuple(system.records),
         kills=tuple(system.oom_records),
         program=system.program,
+        symbols=system.symbols if system.records else None,
     )

@@ -4,9 +4,10 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from types import ModuleType, TracebackType
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from emu.errors import EmuError, ProgramError
 from emu.listeners import Listeners
@@ -27,6 +28,9 @@ from mini_kernel.steer import CallFailure, Schedule
 from mini_kernel.task import Task
 from mini_kernel.uapi import syscall_names
 from mini_kernel.x86 import RIP
+
+if TYPE_CHECKING:  # what is not reported needs no symbols
+    from emu.symbols import GuestSymbols
 
 FORKS: Final = ("classic", "odf")  # what plain fork(2) can mean
 DEFAULT_MEMORY: Final = 4 << 30
@@ -130,7 +134,7 @@ class System:
             raise EmuError(f"--cwd {self.options.cwd}: {error}") from None
         try:
             stdin, stdout, stderr = self.tapes or self.streams
-            self.kernel.spawn(self.path, self.argv, envp, (stdin, stdout, stderr), cwd)
+            self.exe_path = self.kernel.spawn(self.path, self.argv, envp, (stdin, stdout, stderr), cwd).exe_path
         except ElfError as error:
             raise ProgramError(str(error), file=self.program.path or self.program.name) from None
         except SysError as error:
@@ -144,6 +148,13 @@ class System:
         except SysError as error:
             raise ProgramError(f"does not fit into memory: {error}", file=program.path or program.name) from None
         return path
+
+    @cached_property
+    def symbols(self) -> "GuestSymbols":
+        """The names of the programs in the guest; read with the first question."""
+        from emu.symbols import GuestSymbols
+
+        return GuestSymbols(self.program, self.exe_path, self.kernel.vfs)
 
     def put_file(self, path: str, data: bytes, mode: int = 0o644) -> None:
         """Create or replace a file of the guest's, with the directories on the way. Raises EmuError."""

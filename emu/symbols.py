@@ -3,6 +3,7 @@
 Symbols
   ImageSymbols   of a program that was assembled here: everything is known
   ElfSymbols     of an ELF file, what its symbol table and its line numbers say: read with the first question
+GuestSymbols     those of every program in a guest's file system
 """
 
 import os
@@ -13,11 +14,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emu.cfi import CallFrames
-from emu.program import Program
+from emu.program import MAX_SIZE, Program
+from mini_kernel.errors import SysError
+from mini_kernel.fs.inode import RegularFile
 
 if TYPE_CHECKING:
     from emu.asm import Image
     from emu.elf_symbols import ElfTables
+    from mini_kernel.fs.vfs import Vfs
+    from mini_kernel.task import Task
 
 MAX_SOURCE: Final = 1 << 24  # bytes of a source file that a line is shown of
 
@@ -211,6 +216,36 @@ class ElfSymbols(Symbols):
                 return file.read().split("\n")
         except (OSError, ValueError):
             return []
+
+
+class GuestSymbols:
+    """Of the programs in a guest: the one that was booted, and others as the guest's files have them."""
+
+    def __init__(self, program: Program, exe_path: bytes, vfs: "Vfs") -> None:
+        """`exe_path` is where the guest has the program."""
+        self._vfs = vfs
+        self._known = {exe_path: Symbols.of(program)}
+
+    def of(self, task: "Task") -> Symbols:
+        """Of the program that a task runs, whatever it calls itself."""
+        return self.at(task.exe_path)
+
+    def at(self, exe_path: bytes) -> Symbols:
+        """Of a program by its path in the guest. None are known of a file that is not there (any more)."""
+        known = self._known.get(exe_path)
+        if known is None:
+            known = self._known[exe_path] = self._read(exe_path)
+        return known
+
+    def _read(self, exe_path: bytes) -> Symbols:
+        try:
+            inode = self._vfs.lookup(self._vfs.boot, exe_path)
+        except SysError:
+            return Symbols()
+        if not isinstance(inode, RegularFile) or inode.cache.size > MAX_SIZE:
+            return Symbols()
+        name = exe_path.rsplit(b"/", 1)[-1].decode(errors="replace")
+        return ElfSymbols(Program(name, "", inode.cache.read(0, inode.cache.size), None))
 
 
 def is_end(path: str, name: str) -> bool:

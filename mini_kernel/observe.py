@@ -62,6 +62,7 @@ class FaultRecord(NamedTuple):
     tgid: int
     tid: int
     program: str
+    exe_path: bytes
     signo: int
     code: int
     address: int  # si_addr

@@ -31,6 +31,7 @@ def record_fault(k: "Kernel", task: Task, info: SigInfo, vector: int, error: int
         tgid=task.tgid,
         tid=task.tid,
         program=task.name,
+        exe_path=task.exe_path,
         signo=info.signo,
         code=info.code,
         address=address,

@@ -212,15 +212,11 @@ def _filter(arguments: argparse.Namespace) -> "Filter | None":
 
 def _where(system: "System") -> "Callable[[Task, int], str]":
     """Tells where in the program a task is that runs: `loop+0x4 at prog.asm:12 [0x401004]`."""
-    from emu.symbols import Symbols
     from mini_kernel.x86 import RIP
-
-    symbols = Symbols.of(system.program)
 
     def where(task: "Task", back: int) -> str:
         rip = system.kernel.cpu.regs[RIP] - back
-        own = task.name == system.program.name[: len(task.name)]
-        return f"{symbols.place(rip) or ''} [{rip:#x}]".lstrip() if own else f"[{rip:#x}]"
+        return f"{system.symbols.of(task).place(rip) or ''} [{rip:#x}]".lstrip()
 
     return where
 
@@ -260,12 +256,9 @@ def _report(system: "System", outcome: "Outcome", arguments: argparse.Namespace)
 
 def _fault_reports(system: "System") -> Iterator[str]:
     from emu.render.fault import fault_report
-    from emu.symbols import Symbols
 
-    symbols = Symbols.of(system.program)
     for record in system.records[:_MAX_REPORTS]:
-        own = record.program == system.program.name[: len(record.program)]
-        yield fault_report(record, symbols if own else None)
+        yield fault_report(record, system.symbols.at(record.exe_path))
 
 
 def _count_more(number: int, what: str, plural: str, end: str = "") -> None:

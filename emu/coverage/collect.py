@@ -36,14 +36,14 @@ class Collector(Silent):
         self.counts = Counts()
         self._sched = system.kernel.sched
         self._regs = system.machine.regs
-        self._name = system.task(1).name
+        self._exe_path = system.exe_path
         self._last: dict[int, Block] = {}  # by tid
         system.machine.on_block = self._block
         system.observe(self)
 
     def _block(self, address: int, size: int) -> None:
         task = self._sched.current
-        if task is None or task.name != self._name:
+        if task is None or task.exe_path != self._exe_path:
             return
         if not size:
             self._cut(task)

@@ -97,7 +97,7 @@ class Runner:
         self.follow: Follow = "parent"
         self.fatal = True
         self.stops: list[Stop] = []
-        self._symbols = Symbols.of(system.program)
+        self._symbols = system.symbols.at(system.exe_path)
         self._watches = Watches(self.kernel, self.machine)
         self._plan = Plan(quiet=True)
         self._goal_since: int | None = None  # instructions() when the goal's task last got the CPU
@@ -125,10 +125,9 @@ class Runner:
         return self.kernel.sched.current
 
     def symbols(self, task: Task | None = None) -> Symbols:
-        """The names of the program that a task runs: nothing is known of others than the one that was booted."""
+        """The names of the program that a task runs; of the one that was booted where nothing runs any more."""
         task = task or self.current
-        own = task is None or self.system.program.name.startswith(task.name)
-        return self._symbols if own else Symbols()
+        return self.system.symbols.of(task) if task is not None else self._symbols
 
     def line_at(self, address: int) -> SourceLine | None:
         """The source line of an instruction of the current task."""

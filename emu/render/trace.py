@@ -6,7 +6,6 @@ from typing import cast
 from emu.boot import System
 from emu.render.strace import signatures
 from emu.render.strace.call import Call
-from emu.symbols import Symbols
 from emu.trace import Event, Filter, Names, Recorder
 from emu.trace.recorder import Wording
 from mini_kernel.task import Task
@@ -30,7 +29,7 @@ def line(event: Event) -> str:
 def recorder(system: System, chosen: Filter | str = "") -> Recorder:
     """A recorder that listens to a system from now on. `insns` needs one with Options.traced."""
     chosen = Filter(chosen) if isinstance(chosen, str) else chosen
-    names = Names(Symbols.of(system.program), system.task(1).name)
+    names = Names(system.symbols.at(system.exe_path), system.exe_path)
     made = Recorder(names, chosen, Wording(_begin, _end), lambda: system.kernel.cpu.regs)
     system.observe(made)
     if chosen.functions() and system.options.traced:

@@ -9,7 +9,7 @@ from emu.listeners import Silent
 from emu.origin import origin
 from emu.peek import peek
 from emu.program import Program
-from emu.symbols import Symbols
+from emu.symbols import GuestSymbols, Symbols
 from mini_kernel.fs.stream import BytesStream
 from mini_kernel.observe import FaultRecord
 from mini_kernel.signal import default_action
@@ -51,6 +51,7 @@ class Evidence:
     stderr: bytes = b""
     ledger: Mapping[str, Any] = field(default_factory=dict[str, Any])
     records: Sequence[FaultRecord] = ()
+    symbols: GuestSymbols | None = None  # if there are records
     registers: Mapping[str, int] = field(default_factory=dict[str, int])
     mappings: Sequence[Area] = ()
     memory: Mapping[Wanted, bytes] = field(default_factory=dict[Wanted, bytes])
@@ -179,6 +180,7 @@ def run_variant(variant: "Variant", wanted: Sequence[Wanted] = (), cover: Cover 
             stderr=system.stderr,
             ledger=system.stats(),
             records=tuple(system.records),
+            symbols=system.symbols if system.records else None,
             registers=end.registers,
             mappings=end.mappings,
             memory=end.memory,

@@ -116,8 +116,7 @@ def _shortened(lines: list[str]) -> list[str]:
 
 
 def _faults(evidence: Evidence) -> list[str]:
-    symbols, name = Symbols.of(evidence.program), evidence.program.name
     lines: list[str] = []
     for record in evidence.records:
-        lines += fault_report(record, symbols if name.startswith(record.program) else None).splitlines()
+        lines += fault_report(record, evidence.symbols and evidence.symbols.at(record.exe_path)).splitlines()
     return lines

@@ -29,10 +29,10 @@ Region = tuple[int, int, str]  # start, end, name
 class Names:
     """The names of one run. They are given as things are met, so two equal runs give equal names."""
 
-    def __init__(self, symbols: Symbols, program: str) -> None:
+    def __init__(self, symbols: Symbols, program: bytes) -> None:
         self._symbols = symbols
         self._assembled = isinstance(symbols, ImageSymbols)
-        self._program = program  # task name of those that run it
+        self._program = program  # exe_path of the tasks that run it
         self._numbers: dict[str, dict[int, str]] = {}
         self._processes: dict[int, str] = {}
         self._regions: dict[int, list[Region]] = {}  # anonymous ones, by process
@@ -83,7 +83,7 @@ class Names:
 
         Both are 0 and "" where no source line is known: the C library is another on every host.
         """
-        if task.name != self._program or task.user_mm is None or not task.user_mm.users:
+        if task.exe_path != self._program or task.user_mm is None or not task.user_mm.users:
             return 0, ""
         at = origin(self._symbols, task.user_mm, rip, rsp)
         name = self._symbols.name(at)
@@ -93,7 +93,7 @@ class Names:
 
     def instructions(self, task: Task, address: int, size: int) -> Iterator[tuple[int, str, str]]:
         """Those of a block of the program: address, function, and text with names for addresses."""
-        name = self._symbols.name(address) if task.name == self._program else None
+        name = self._symbols.name(address) if task.exe_path == self._program else None
         if name is None or task.user_mm is None:
             return
         function = name.partition("+")[0]
@@ -115,7 +115,7 @@ class Names:
         vma = mm.find(address)
         if vma is None:
             return self._heap(mm, address)
-        if task.name == self._program and (name := self._symbols.name(address)):
+        if task.exe_path == self._program and (name := self._symbols.name(address)):
             return name
         if vma.name == "[stack]":
             return "[stack]"

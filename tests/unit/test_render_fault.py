@@ -20,6 +20,7 @@ def record(**changes: object) -> FaultRecord:
         tgid=3,
         tid=3,
         program="a",
+        exe_path=b"/bin/a",
         signo=SIGSEGV,
         code=SEGV_MAPERR,
         address=0x1001_1000,
