@@ -382,13 +382,13 @@ def history(seed: int, steps: int, huge: bool = False, every: int = 1) -> None:
 
 def test_memory_operations_agree_with_the_model() -> None:
     """Random sequences keep every invariant and show the bytes and rights of the model."""
-    explore(examples=400, steps=50)
+    explore(examples=150, steps=50)
 
 
 @pytest.mark.parametrize("part", range(8))
 def test_random_histories_agree_with_the_model(part: int) -> None:
     """So do uniformly random ones."""
-    for seed in range(part * 200, part * 200 + 200):
+    for seed in range(part * 100, part * 100 + 100):
         history(seed, 50, every=1 if part < 2 else 2)
 
 
@@ -402,6 +402,7 @@ def test_random_histories_with_huge_pages_agree_with_the_model(part: int) -> Non
 @pytest.mark.full
 def test_memory_operations_agree_with_the_model_for_long() -> None:
     """Longer sequences."""
+    explore(examples=300, steps=50)
     explore(examples=300, steps=100)
 
 
@@ -411,3 +412,5 @@ def test_random_histories_agree_with_the_model_for_long(part: int) -> None:
     """Long histories."""
     for seed in range(10000 + part * 60, 10060 + part * 60):
         history(seed, 150, every=3)
+    for seed in range(1000 + part * 100, 1100 + part * 100):
+        history(seed, 50, every=1 if part < 2 else 2)

@@ -19,6 +19,8 @@ from mini_kernel.fs.stream import BytesStream
 SOURCE = Path(__file__).with_name("fork_probe.asm")
 SEEDS = 64
 PER_TEST = 8
+#: Where the parts begin: half of them, and in a long run all.
+PARTS = [pytest.param(first, marks=[pytest.mark.full] * (first >= SEEDS // 2)) for first in range(0, SEEDS, PER_TEST)]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def compare(seed: int, script: Script, log: list[int]) -> None:
     assert len(log) == len(script.log), f"seed {seed}: {len(log)} words instead of {len(script.log)}"
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, PER_TEST))
+@pytest.mark.parametrize("first", PARTS)
 def test_guests_see_what_the_model_says_whatever_they_fork_by(program: Program, first: int) -> None:
     """Classic and on-demand forks and sfork mixed, all invariants checked at every entry."""
     for seed in range(first, first + PER_TEST):
@@ -55,7 +57,7 @@ def test_guests_see_what_the_model_says_whatever_they_fork_by(program: Program, 
         compare(seed, script, run(program, script, "classic", check=True))
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, PER_TEST))
+@pytest.mark.parametrize("first", PARTS)
 def test_every_policy_shows_the_same_bytes(program: Program, first: int) -> None:
     """The same script gives the same log whether fork(2) is classic or on demand, and both are the model's."""
     for seed in range(1000 + first, 1000 + first + PER_TEST):

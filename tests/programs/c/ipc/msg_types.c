@@ -1,4 +1,5 @@
 /* Which message does msgrcv take: by type, up to a type, except a type, cut off, too long; what is refused? */
+/* checked once: it fills queues message by message */
 #include "say.h"
 #include <limits.h>
 #include <sys/ipc.h>

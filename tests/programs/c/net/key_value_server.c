@@ -1,4 +1,5 @@
 /* Does a snapshot by fork stay as it was while clients go on writing to an epoll server? */
+/* checked once: 512 writes over sockets, each several calls */
 #include "net.h"
 #include <sys/epoll.h>
 
