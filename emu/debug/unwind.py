@@ -295,9 +295,9 @@ class _Stack:
         """
         rip = values[RIP]
         possible: _Caller | None = None
-        for name, start in self._names.labels(rip if exact else rip - 1, _LABELS):
+        for i, (name, start) in enumerate(self._names.labels(rip if exact else rip - 1, _LABELS)):
             if name == "_start":
-                if possible is None and depth_at(self._read, start, rip) is not None:
+                if i == 0 or (possible is None and depth_at(self._read, start, rip) is not None):
                     raise _End
                 break
             depth = depth_at(self._read, start, rip)

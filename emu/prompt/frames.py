@@ -24,9 +24,26 @@ def backtrace(s: Shell, text: str) -> list[str]:
     return rows if outer or len(found.frames) <= limit else [*rows, f"(more frames follow: backtrace {limit * 2})"]
 
 
-@command("frame", "f", usage="[N]", says="look at frame N of the backtrace: registers, code, lines", family=_FRAMES)
+@command(
+    "frame",
+    "f",
+    usage="[N | function NAME]",
+    says="look at frame N of the backtrace, or the innermost of a function",
+    family=_FRAMES,
+    completes=("function",),
+)
 def frame(s: Shell, text: str) -> list[str]:
+    word, _space, rest = text.partition(" ")
+    if word in ("function", "level"):
+        return _select(s, _of_function(s, rest.strip()) if word == "function" else s.value(rest))
     return _select(s, s.value(text)) if text else shown(s.frame())
+
+
+def _of_function(s: Shell, name: str) -> int:
+    for found in s.frames(MAX_FRAMES).frames:
+        if found.name is not None and found.name.partition("+")[0] == name:
+            return found.number
+    raise PromptError(f"there is no frame of {name!r} in the backtrace")
 
 
 @command("up", usage="[N]", says="to the frame of the caller", family=_FRAMES, repeats=True)

@@ -4,8 +4,10 @@ static volatile int *kept;
 
 static void answer(void)
 {
-    volatile int value = 42;
-    kept = &value;
+    volatile int values[16];
+    for (int i = 0; i < 16; i++)
+        values[i] = 42;
+    kept = &values[8];
 }
 
 static int sum(int n)
@@ -13,7 +15,7 @@ static int sum(int n)
     volatile int all[64];
     int total = 0;
     for (int i = 0; i < 64; i++)
-        all[i] = i;
+        all[i] = 1;
     for (int i = 0; i < n; i++)
         total += all[i];
     return total;
@@ -21,7 +23,8 @@ static int sum(int n)
 
 int main(void)
 {
-    answer();
     int total = sum(3);
-    return total == 3 && *kept == 42 ? 0 : 1;
+    answer();
+    total -= sum(3);
+    return total == 0 && *kept == 42 ? 0 : 1;
 }
