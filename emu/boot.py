@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -235,6 +235,19 @@ class System:
         self._listeners.remove(observer)
         self.kernel.observe(self._listeners.only())
 
+    def observe_blocks(self, listener: Callable[[int, int], object]) -> None:
+        """Tell `listener` too of every basic block, as Machine.on_block. Raises EmuError without Options.traced."""
+        if not self.options.traced:
+            raise EmuError("blocks are seen on a traced machine alone")
+        first = self.machine.on_block
+
+        def both(address: int, size: int) -> None:
+            assert first is not None
+            first(address, size)
+            listener(address, size)
+
+        self.machine.on_block = listener if first is None else both
+
     # -- steering -----------------------------------------------------------------------------------
 
     def refuse_frames(self, nth: int = 1, count: int = -1) -> None:
@@ -360,6 +373,8 @@ def _machine(options: Options) -> Machine:
     if options.record:
         if options.exact or options.max_insns is not None or options.schedule is not None:
             raise EmuError("only a run at full speed can be recorded: without --max-insns and --schedule")
+        if options.traced:
+            raise EmuError("only a run at full speed can be recorded: without coverage and traces of instructions")
         if options.root_writable:
             raise EmuError("a run that changes the host's files cannot be recorded: without --root-writable")
         return RecordMachine(options.memory & -4096, options.quantum)

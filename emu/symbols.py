@@ -224,7 +224,8 @@ class GuestSymbols:
     def __init__(self, program: Program, exe_path: bytes, vfs: "Vfs") -> None:
         """`exe_path` is where the guest has the program."""
         self._vfs = vfs
-        self._known = {exe_path: Symbols.of(program)}
+        self._programs: dict[bytes, Program | None] = {exe_path: program}
+        self._known: dict[bytes, Symbols] = {}
 
     def of(self, task: "Task") -> Symbols:
         """Of the program that a task runs, whatever it calls itself."""
@@ -234,18 +235,25 @@ class GuestSymbols:
         """Of a program by its path in the guest. None are known of a file that is not there (any more)."""
         known = self._known.get(exe_path)
         if known is None:
-            known = self._known[exe_path] = self._read(exe_path)
+            program = self.program(exe_path)
+            known = self._known[exe_path] = Symbols.of(program) if program else Symbols()
         return known
 
-    def _read(self, exe_path: bytes) -> Symbols:
+    def program(self, exe_path: bytes) -> Program | None:
+        """The program itself; None if there is no such file (any more)."""
+        if exe_path not in self._programs:
+            self._programs[exe_path] = self._read(exe_path)
+        return self._programs[exe_path]
+
+    def _read(self, exe_path: bytes) -> Program | None:
         try:
             inode = self._vfs.lookup(self._vfs.boot, exe_path)
         except SysError:
-            return Symbols()
+            return None
         if not isinstance(inode, RegularFile) or inode.cache.size > MAX_SIZE:
-            return Symbols()
+            return None
         name = exe_path.rsplit(b"/", 1)[-1].decode(errors="replace")
-        return ElfSymbols(Program(name, "", inode.cache.read(0, inode.cache.size), None))
+        return Program(name, "", inode.cache.read(0, inode.cache.size), None)
 
 
 def is_end(path: str, name: str) -> bool:

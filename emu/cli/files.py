@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import IO
 
 from emu.errors import EmuError
@@ -35,6 +36,17 @@ def readable(option: str, path: str) -> int:
         raise EmuError(f"{option} {path}: {error.strerror}") from None
     except ValueError as error:
         raise EmuError(f"{option} {path!r}: {error}") from None
+
+
+def directory(option: str, path: str) -> Path:
+    """A directory for output, made if there is none. Raises EmuError."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise EmuError(f"{option} {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise EmuError(f"{option} {path!r}: {error}") from None
+    return Path(path)
 
 
 def warn(text: str) -> None:

@@ -145,6 +145,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--trace-filter", metavar="FILTER", default="", help="which: syscalls, faults(cow_*), insns(f)..."
     )
+    output.add_argument(
+        "--coverage", metavar="DIR", help="write which blocks and lines ran: drcov files, lcov.info (slow)"
+    )
     output.add_argument("--record", metavar="FILE", help="write a recording, to be replayed under the debugger")
 
 

@@ -12,15 +12,17 @@ from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from emu.cli.arguments import assembler_of, program_of
-from emu.cli.files import warn, writable, writable_bytes
+from emu.cli.files import directory, warn, writable, writable_bytes
 from emu.cli.system import options_of, streams_of
 from emu.cli.terminal import TerminalGuard
 from emu.errors import EmuError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import FrameType
 
     from emu.boot import Outcome, System
+    from emu.coverage import ProcessCoverage
     from emu.program import Program
     from emu.recording import Recorder
     from emu.render.strace import Selection, Strace
@@ -46,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         system = cleanup.enter_context(_boot(arguments, program, args, cleanup, guard))
         strace = outputs.attach(system)
         trace = outputs.trace(system)
+        outputs.cover(system)
         recorder = outputs.recorder(system, args)
         interrupter.system = system
         gc.enable()
@@ -59,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
                 outputs.write_trace(trace)
         _report(system, outcome, arguments)
         outputs.statistics(system)
+        outputs.save_coverage()
         if recorder is not None:
             outputs.save(recorder, outcome)
         return outcome.status
@@ -89,7 +93,7 @@ def _boot(
     guard.streams = streams
     chosen = _filter(arguments)
     options = options_of(arguments, record=arguments.record is not None)
-    if chosen is not None and chosen.functions():
+    if arguments.coverage is not None or (chosen is not None and chosen.functions()):
         options = dataclasses.replace(options, traced=True)
     return System(program, args, options, streams)
 
@@ -122,6 +126,10 @@ class _Outputs:
         self._recording: IO[bytes] | None = None
         if arguments.record is not None:
             self._recording = cleanup.enter_context(writable_bytes("--record", arguments.record))
+        self._coverage: Path | None = None
+        if arguments.coverage is not None:
+            self._coverage = directory("--coverage", arguments.coverage)
+        self._covered: ProcessCoverage | None = None
         self._trace: IO[str] | None = None
         self._filter = _filter(arguments)
         if arguments.trace_out is not None:
@@ -172,6 +180,23 @@ class _Outputs:
         """Write it."""
         assert self._trace is not None
         self._trace.write(text())
+
+    def cover(self, system: "System") -> None:
+        """Count what runs, if that is wanted."""
+        if self._coverage is not None:
+            from emu.coverage import ProcessCoverage
+
+            self._covered = ProcessCoverage(system)
+
+    def save_coverage(self) -> None:
+        """Write it."""
+        if self._covered is None or self._coverage is None:
+            return
+        try:
+            lines = self._covered.write(self._coverage)
+        except OSError as error:
+            raise EmuError(f"--coverage {error.filename}: {error.strerror}") from None
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
 
     def recorder(self, system: "System", args: list[str]) -> "Recorder | None":
         """What keeps the recording, if one is wanted."""

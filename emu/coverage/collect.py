@@ -1,5 +1,6 @@
 """Counting blocks and edges of one program while it runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from emu.boot import System
@@ -28,41 +29,48 @@ class Counts:
 class Collector(Silent):
     """Listens to a traced system: counts what every task that runs its program does, forked ones too.
 
+    With `of`, a task's blocks are counted where that says, whatever program it runs; nowhere if it says None.
+
     A block that faults in its middle, or whose task loses the CPU there, is counted as far as it came; the rest is a
     block of its own.
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, of: Callable[[Task], Counts | None] | None = None) -> None:
         self.counts = Counts()
+        self._of = of or self._of_first
         self._sched = system.kernel.sched
         self._regs = system.machine.regs
         self._exe_path = system.exe_path
-        self._last: dict[int, Block] = {}  # by tid
-        system.machine.on_block = self._block
+        self._last: dict[int, tuple[Counts, Block]] = {}  # by tid
+        system.observe_blocks(self._block)
         system.observe(self)
+
+    def _of_first(self, task: Task) -> Counts | None:
+        return self.counts if task.exe_path == self._exe_path else None
 
     def _block(self, address: int, size: int) -> None:
         task = self._sched.current
-        if task is None or task.exe_path != self._exe_path:
+        counts = self._of(task) if task is not None else None
+        if task is None or counts is None:
             return
         if not size:
             self._cut(task)
             return
-        blocks, block = self.counts.blocks, (address, size)
-        blocks[block] = blocks.get(block, 0) + 1
-        last = self._last.get(task.tid)
-        if last is not None:
+        block = address, size
+        counts.blocks[block] = counts.blocks.get(block, 0) + 1
+        before, last = self._last.get(task.tid, (None, block))
+        if before is counts:
             edge = last[0] + last[1], address
-            self.counts.edges[edge] = self.counts.edges.get(edge, 0) + 1
-        self._last[task.tid] = block
+            counts.edges[edge] = counts.edges.get(edge, 0) + 1
+        self._last[task.tid] = counts, block
 
     def _cut(self, task: Task) -> None:
         """The block that was begun last ended at the instruction that faults."""
-        last = self._last.pop(task.tid, None)
+        counts, last = self._last.pop(task.tid, (None, (0, 0)))
         rip = self._regs[RIP]
-        if last is None or not last[0] <= rip < last[0] + last[1]:
+        if counts is None or not last[0] <= rip < last[0] + last[1]:
             return
-        blocks = self.counts.blocks
+        blocks = counts.blocks
         blocks[last] -= 1
         if not blocks[last]:
             del blocks[last]

@@ -33,7 +33,7 @@ def recorder(system: System, chosen: Filter | str = "") -> Recorder:
     made = Recorder(names, chosen, Wording(_begin, _end), lambda: system.kernel.cpu.regs)
     system.observe(made)
     if chosen.functions() and system.options.traced:
-        system.machine.on_block = lambda address, size: made.block(system.kernel.sched.current, address, size)
+        system.observe_blocks(lambda address, size: made.block(system.kernel.sched.current, address, size))
     if chosen.kinds() & {"table", "frame"}:
         system.kernel.frames.listener = made
     return made

@@ -1,14 +1,11 @@
 """What the tests of a session covered, by program and test; handed from worker to controller, and written."""
 
 import pickle
-import re
 from pathlib import Path
 
 from emu.boot import System
-from emu.coverage import Collector, Counts, Covered, covered, summary, to_drcov, to_lcov
+from emu.coverage import Collector, Counts, Covered, covered, file_name, summary, to_drcov, to_lcov
 from emu.program import Program
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
 
 
 class Store:
@@ -54,12 +51,8 @@ class Store:
                 name = test.partition("#")[0]
                 by_test[name] = by_test.get(name, "") + to_lcov(covered(program, counts), name)
             every += covered(program, total)
-            (directory / f"{_safe(program.name)}.drcov").write_bytes(to_drcov(key[0], program.data, total))
+            (directory / f"{file_name(program.name)}.drcov").write_bytes(to_drcov(key[0], program.data, total))
         for test, text in by_test.items():
-            (each / f"{_safe(test)}.info").write_text(text)
+            (each / f"{file_name(test)}.info").write_text(text)
         (directory / "lcov.info").write_text(to_lcov(every))
         return summary(every)
-
-
-def _safe(name: str) -> str:
-    return _UNSAFE.sub("_", name).strip("_") or "program"

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -349,3 +350,47 @@ def test_a_trace_filter_that_cannot_be_is_refused_before_the_run(cli: Cli) -> No
     wrong = cli("run", "--trace", "t", "--trace-filter", "swims", "exit7.asm")
     assert (wrong.status, wrong.err.count("column 1: swims is none of")) == (2, 1)
     assert cli("run", "--trace-filter", "faults", "exit7.asm").status == 2
+
+
+def test_coverage_is_written_for_every_process(cli: Cli) -> None:
+    """What each of two ran, for disassemblers; what all ran by lines; what a trace of instructions asks for as well."""
+    (cli.directory / "two.asm").write_text("""
+        _start: mov eax, SYS_fork
+            syscall
+            test eax, eax
+            jz child
+            mov eax, SYS_exit
+            syscall
+        child:
+            mov edi, 3
+            mov eax, SYS_exit_group
+            syscall
+    """)
+    run = cli("run", "--coverage", "made/here", "--trace", "t", "--trace-filter", "insns(child)", "two.asm")
+    assert run.lines[-1].split()[:3] == ["all", "9/9", "100%"]
+    directory = cli.directory / "made" / "here"
+    assert sorted(path.name for path in directory.iterdir()) == ["lcov.info", "two.asm.1.drcov", "two.asm.2.drcov"]
+    parent, child = (drcov_blocks((directory / f"two.asm.{pid}.drcov").read_bytes()) for pid in (1, 2))
+    assert [start for start, _size in parent] == [0x1000, 0x1007, 0x100B]
+    assert [start for start, _size in child] == [0x1007, 0x1012]
+    assert "\nDA:9,1\n" in (directory / "lcov.info").read_text()
+    assert (cli.directory / "t").read_text().splitlines()[0] == "p2 insn    child mov edi, 3"
+
+
+def drcov_blocks(data: bytes) -> list[tuple[int, int]]:
+    """(offset, size) of the blocks of a drcov file."""
+    head, _, rows = data.partition(b" bbs\n")
+    blocks = list(struct.iter_unpack("<IHH", rows))
+    assert len(blocks) == int(head.rsplit(b": ", 1)[1])
+    return [(start, size) for start, size, module in blocks if module == 0]
+
+
+def test_coverage_that_cannot_be_is_refused_before_the_run(cli: Cli) -> None:
+    (cli.directory / "file").write_text("")
+    for option, path in (("--coverage", "file"), ("--coverage", "a\0b")):
+        run = cli("run", option, path, "hello.asm")
+        assert (run.status, run.out) == (2, b""), run.err
+        assert "--coverage" in run.err
+    run = cli("run", "--coverage", "c", "--record", "r", "hello.asm")
+    assert (run.status, run.out) == (2, b"")
+    assert "without coverage" in run.err
