@@ -163,7 +163,7 @@ class _Outputs:
         if self._trace.name.endswith(".json"):
             from emu.trace.timeline import Timeline
 
-            timeline = Timeline(system.kernel.clock.now_ns, system.task(1))
+            timeline = Timeline(system.kernel.clock.now_ns, system.task(1), self._filter)
             system.observe(timeline)
             return timeline.text
         from emu.render import trace
@@ -232,7 +232,12 @@ def _filter(arguments: argparse.Namespace) -> "Filter | None":
         return None
     from emu.trace import Filter
 
-    return Filter(arguments.trace_filter)
+    chosen = Filter(arguments.trace_filter)
+    if arguments.trace_out.endswith(".json"):
+        from emu.trace.timeline import checked
+
+        return checked(chosen)
+    return chosen
 
 
 def _where(system: "System") -> "Callable[[Task, int], str]":

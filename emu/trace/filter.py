@@ -65,6 +65,10 @@ class Filter:
                 wanted |= {term.kind} if term.kind else set(KINDS) - {"insn"}
         return wanted
 
+    def named(self) -> set[str]:
+        """Kinds that are asked for by name, not by `all`."""
+        return {term.kind for term in self._terms if term.wanted and term.kind}
+
     def functions(self) -> tuple[str, ...]:
         """Patterns of the functions whose instructions are wanted."""
         return tuple(name for term in self._terms if term.wanted and term.kind == "insn" for name in term.names)

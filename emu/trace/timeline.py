@@ -7,21 +7,36 @@ kernel they stand still.
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
+from emu.errors import EmuError
 from emu.listeners import Silent
-from emu.trace.event import access_name, call_name
+from emu.trace.event import KINDS, access_name, call_name
+from emu.trace.filter import Filter
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.uapi import signal_names
 
 Entry = dict[str, Any]
+SHOWN: Final = ("syscall", "fault", "signal", "fork", "exit")
+
+
+def checked(chosen: Filter) -> Filter:
+    """A filter that a time line can follow. Raises EmuError for one that asks for other events by name."""
+    others = [f"{kind}s" for kind in KINDS if kind in chosen.named() and kind not in SHOWN]
+    if others:
+        raise EmuError(f"--trace-filter: a time line (.json) has no {' or '.join(others)}")
+    return chosen
 
 
 class Timeline(Silent):
-    """An observer (mini_kernel.observe.Observer) that keeps `entries`. `now_ns` is the guest's clock."""
+    """An observer (mini_kernel.observe.Observer) that keeps `entries`. `now_ns` is the guest's clock.
 
-    def __init__(self, now_ns: Callable[[], int], first: Task) -> None:
+    Tracks and rows are named whatever the filter leaves of what is in them.
+    """
+
+    def __init__(self, now_ns: Callable[[], int], first: Task, chosen: Filter | None = None) -> None:
         self.entries: list[Entry] = []
+        self._filter = chosen or Filter()
         self._now_ns = now_ns
         self._calls: dict[int, tuple[float, int, int]] = {}  # begin, number and tgid, by tid
         self._arrows = 0
@@ -43,7 +58,8 @@ class Timeline(Silent):
         self.entries.append({**entry, "pid": task.tgid, "tid": task.tid})
 
     def _instant(self, task: Task, category: str, name: str, **values: object) -> None:
-        self._add(task, {"ph": "i", "s": "t", "cat": category, "name": name, "ts": self._now(), "args": values})
+        if self._filter.wants(category, name):
+            self._add(task, {"ph": "i", "s": "t", "cat": category, "name": name, "ts": self._now(), "args": values})
 
     def _thread(self, task: Task) -> None:
         """Names for the track and the row."""
@@ -54,10 +70,13 @@ class Timeline(Silent):
 
     def syscall_enter(self, task: Task, number: int, arguments: tuple[int, ...]) -> None:
         """A call begins."""
-        self._calls[task.tid] = self._now(), number, task.tgid
+        if self._filter.wants("syscall", call_name(number)):
+            self._calls[task.tid] = self._now(), number, task.tgid
 
     def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
         """A call ends."""
+        if not self._filter.wants("syscall", call_name(number)):
+            return
         began, number, _tgid = self._calls.pop(task.tid, (self._now(), number, task.tgid))
         shown = {f"a{i}": hex(value) for i, value in enumerate(arguments)}
         entry = _call(number, began, self._now() - began)
@@ -76,8 +95,9 @@ class Timeline(Silent):
         self._arrows += 1
         arrow = {"cat": "fork", "name": kind, "id": self._arrows, "ts": self._now()}
         self._thread(child)
-        self._add(task, {"ph": "s", **arrow})
-        self._add(child, {"ph": "f", "bp": "e", **arrow})
+        if self._filter.wants("fork", kind):
+            self._add(task, {"ph": "s", **arrow})
+            self._add(child, {"ph": "f", "bp": "e", **arrow})
 
     def exited(self, task: Task, status: int) -> None:
         """A task is gone."""

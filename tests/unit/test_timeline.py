@@ -33,3 +33,22 @@ def test_the_same_run_gives_the_same_file(tmp_path: Path) -> None:
         main(["run", "--trace", str(file), str(EXAMPLES / "pipe.asm")])
         texts.add(file.read_text())
     assert len(texts) == 1
+
+
+def test_a_filter_leaves_what_it_wants(tmp_path: Path) -> None:
+    """Calls and faults by name; tracks keep their names; what no time line has is refused before the run."""
+
+    def traced(chosen: str) -> set[tuple[str, str]]:
+        file = tmp_path / "trace.json"
+        assert main(["run", "--trace", str(file), "--trace-filter", chosen, str(EXAMPLES / "fork_cow.asm")]) == 0
+        events = json.loads(file.read_text())["traceEvents"]
+        assert len([e for e in events if e["ph"] == "M"]) == 4
+        return {(e["cat"], e["name"]) for e in events if e["ph"] != "M"}
+
+    assert traced("syscalls(write), faults(*_copy)") == {("syscall", "write"), ("fault", "cow_copy")}
+    assert traced("forks") == {("fork", "classic")}
+    assert traced("!syscalls, !faults") == {("fork", "classic"), ("exit", "exit")}
+    assert traced("all") == traced("")
+    file = tmp_path / "none.json"
+    for wrong in ("tables", "syscalls, frames", "insns(_start)"):
+        assert main(["run", "--trace", str(file), "--trace-filter", wrong, str(EXAMPLES / "fork_cow.asm")]) == 2
