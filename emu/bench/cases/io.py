@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from emu.bench.cases.lab import MIB, Lab, Measurement, first, one, per, split
+from emu.bench.cases.lab import MIB, Case, Lab, Measurement, first, one, per, split
 from emu.bench.guest import Guests
 
 PIECE: Final = 1 << 16  # bytes of one large read or write
@@ -15,24 +15,21 @@ SERIES: Final = ("write", "read")
 
 def pipe_byte(lab: Lab) -> Iterator[Measurement]:
     """One byte into a pipe and out again, by one process; microseconds a call, write or read."""
-    count = lab.scaled(20_000)
-    row = partial(one, "pipe-byte", unit="us")
-    case = {"call": "write or read"}
-    value = partial(per, 2000 * count, split, lab.guests, "pipe_byte.asm", COUNT=count)
-    yield row({**case, "where": "emu"}, value=value)
-    if lab.native("pipe-byte"):
-        yield row({**case, "where": "host"}, value=partial(per, 2000 * count, first, lab.host, "pipe-byte", count))
+    return _calls(lab, "pipe-byte", "pipe_byte.asm", {"call": "write or read"}, lab.scaled(20_000), 2)
 
 
 def file_open(lab: Lab) -> Iterator[Measurement]:
     """open, fstat, read, close of a file of 200 bytes; microseconds for the four."""
-    count = lab.scaled(10_000)
-    row = partial(one, "file-open", unit="us")
-    case = {"calls": "open+fstat+read+close"}
-    value = partial(per, 1000 * count, split, lab.guests, "file_open.asm", COUNT=count)
-    yield row({**case, "where": "emu"}, value=value)
-    if lab.native("file-open"):
-        yield row({**case, "where": "host"}, value=partial(per, 1000 * count, first, lab.host, "file-open", count))
+    return _calls(lab, "file-open", "file_open.asm", {"calls": "open+fstat+read+close"}, lab.scaled(10_000), 1)
+
+
+def _calls(lab: Lab, bench: str, program: str, case: Case, count: int, parts: int) -> Iterator[Measurement]:
+    """What the lab and the host take for a `parts`-th of a round, of which each does `count`."""
+    row = partial(one, bench, unit="us")
+    nanoseconds = 1000 * parts * count
+    yield row({**case, "where": "emu"}, value=partial(per, nanoseconds, split, lab.guests, program, COUNT=count))
+    if lab.native(bench):
+        yield row({**case, "where": "host"}, value=partial(per, nanoseconds, first, lab.host, bench, count))
 
 
 def file_read(lab: Lab) -> Iterator[Measurement]:
