@@ -15,10 +15,12 @@ from emu.machine.entries import FLUSH_CODE, FLUSH_TLB, NEVER
 from emu.machine.errors import MachineError
 from emu.machine.jumps import JumpMachine
 from emu.machine.machine import DEFAULT_QUANTUM, StopReason
-from mini_kernel.x86 import PAGE_SHIFT, R11, RCX, RIP
+from mini_kernel.x86 import PAGE_SHIFT, PF_INSTR, R11, RCX, RIP
 
 AccessKind = Literal["read", "write"]
 RECORD_BYTES: Final = probes.RECORD_BYTES
+_CHUNK: Final = 20_000  # blocks that a run begins with
+_LEFT, _COUNT, _RESUME, _HIT = map(probes.word_of, ("left", "count", "resume", "hit"))
 
 
 class Access(NamedTuple):
@@ -52,9 +54,11 @@ class DebugMachine(JumpMachine):
         self._ranges: tuple[Range, ...] = ()
         self._held: int | None = None  # the budget, while an access has set it to 0
         self._from = NOWHERE  # the instruction that entered the kernel
+        self._taken_back = False  # as it faulted
         self.accesses: list[Access] = []
         super().__init__(ram_bytes, quantum, "native", exact=True, huge_pages=huge_pages)
         self._start_clock()
+        self._prepare_to_go()
 
     def _new_code_counter(self, stop: int) -> native.Counter:
         self._probe = probes.Probe(NEVER, stop, 0, NOWHERE, self._registers_at)
@@ -63,6 +67,18 @@ class DebugMachine(JumpMachine):
         self._probe.tick_at = NEVER
         self._jumper = self._probe
         return self._probe
+
+    def _prepare_to_go(self) -> None:
+        """What GO_CODE is to know. From here on the fields of the Probe that matter most are reached through a view."""
+        probe, lib = self._probe, self._engine.lib
+        probe.handle = self._handle.value or 0
+        probe.start, probe.read = native.address_of(lib.uc_emu_start), native.address_of(lib.uc_reg_read)
+        probe.blocks, probe.chunk = native.data_of(self._block_counter), _CHUNK
+        probe.guard = native.data_of(self._aborts) if self._aborts else 0
+        self._probe_at = native.data_of(probe)
+        data = (ctypes.c_ubyte * ctypes.sizeof(probe)).from_buffer(probe)
+        self._view_of_probe: memoryview[int] = memoryview(data).cast("B").cast("Q")
+        self._go = self._probes.go
 
     def _hook_instructions(self) -> None:
         engine = self._engine
@@ -126,14 +142,42 @@ class DebugMachine(JumpMachine):
         """Set the clock of `blocks()`. The next tick is to be set as well."""
         self._probe.jumps = count
 
+    def instructions(self) -> int:
+        """Instructions begun so far."""
+        return self._view_of_probe[_COUNT]
+
+    def set_instruction_budget(self, count: int | None) -> None:
+        """As Machine's."""
+        self._view_of_probe[_LEFT] = NEVER if count is None else count
+
     def run(self) -> StopReason:
         """As Machine.run, or "probe" or "access"."""
-        self.accesses.clear()
-        return super().run()
+        if self.accesses:
+            self.accesses.clear()
+        if self._due or self._running or self._words[self._word_cr3] != self._loaded_cr3:
+            return super().run()
+        self._running = True
+        try:
+            end = self._go(self._probe_at)
+            if end != probes.ODD and not self._odd and self._held is None and self._failure is None:
+                self._view_of_probe[_HIT if end else _LEFT] = 0
+                return "probe" if end else "budget"
+            self._chunk = _CHUNK
+            return self._end_slice(self._probe.error) or self._slices()
+        finally:
+            self._running = False
+
+    def run_one(self) -> StopReason:
+        """As `let_pass(RIP)` and `run` with a budget of one instruction."""
+        view = self._view_of_probe
+        view[_LEFT], view[_RESUME] = 1, self.regs[RIP]
+        reason = self.run()
+        view[_LEFT] = NEVER
+        return reason
 
     def let_pass(self, address: int) -> None:
         """Do not stop before the instruction there if it is the next one, as it was stopped before already."""
-        self._probe.resume = address
+        self._view_of_probe[_RESUME] = address
 
     @property
     def is_let_pass(self) -> bool:
@@ -160,6 +204,18 @@ class DebugMachine(JumpMachine):
         regs, probe = self.regs, self._probe
         regs[RIP], regs[RCX], regs[R11] = self._from, probe.rcx, probe.r11
         self._uncount()
+        self._unjump()
+
+    def undo_exception(self) -> None:
+        """From a trap handler's `exception`: the kernel will not see it, and the instruction will be executed again."""
+        if self._taken_back:
+            self._unjump()
+
+    def _unjump(self) -> None:
+        """The clock as it was before the instruction at RIP, which then counts as a jump again if it did."""
+        probe = self._probe
+        probe.end = self.regs[RIP] if probe.jumps == probe.before else NOWHERE
+        probe.jumps = probe.before
 
     def _uncount(self) -> None:
         probe = self._probe
@@ -176,7 +232,8 @@ class DebugMachine(JumpMachine):
         probe.end = NOWHERE
         before = probe.count
         super()._settle(begun)
-        if probe.count != before:
+        self._taken_back = probe.count != before
+        if self._taken_back:
             if self._held is not None:
                 self._held += 1
             if probe.ring:
@@ -186,6 +243,15 @@ class DebugMachine(JumpMachine):
         end = self._probe.end  # what is behind a system call is no jump
         super()._prepare_syscall()
         self._probe.end = end
+
+    def _page_fault(self, error: int, cr2: int) -> None:
+        """A fetch fault comes before its instruction asks for the budget: where that is used up, it must wait."""
+        probe = self._probe
+        if error & PF_INSTR and not probe.left and probe.last != self.regs[RIP] and not self._stepper.active:
+            probe.left = -1
+            self._stop_engine(self._handle)
+            return
+        super()._page_fault(error, cr2)
 
     def _tick(self) -> None:
         self._settle(begun=False)

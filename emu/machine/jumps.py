@@ -74,8 +74,8 @@ class JumpMachine(Machine):
     def last_end(self, value: int) -> None:
         self._jumper.end = value
 
-    def _slice(self) -> StopReason | None:
-        cut = super()._slice()
+    def _end_slice(self, error: int) -> StopReason | None:
+        cut = super()._end_slice(error)
         if cut is not None and self._stepper.active:
             self._end_stepping()  # the fetch fault comes again
         if cut != "tick":

@@ -114,27 +114,33 @@ class Machine(Entries):
         self._due &= ~STOP
         try:
             self._leave()
-            while True:
-                if self._due & STOP:
-                    return "stopped"
-                if self._due & INTERRUPT:
-                    self._due &= ~INTERRUPT
-                    return "interrupted"
-                cut = self._slice()
-                if cut is not None:
-                    return cut
+            return self._slices()
         finally:
             self._running = False
 
+    def _slices(self) -> StopReason:
+        while True:
+            if self._due & STOP:
+                return "stopped"
+            if self._due & INTERRUPT:
+                self._due &= ~INTERRUPT
+                return "interrupted"
+            cut = self._slice()
+            if cut is not None:
+                return cut
+
     def _slice(self) -> StopReason | None:
         """One start of the engine and what its end asks for. Returns why `run` must come back, if it must."""
-        chunk = self._chunk = max(1, min(self._left, self._poll))
-        counter = self._block_counter
-        counter.left = chunk
+        self._chunk = self._block_counter.left = max(1, min(self._left, self._poll))
         self._before_start()
         began = time.perf_counter()
         error = self._start()
         self._adapt_poll(time.perf_counter() - began)
+        return self._end_slice(error)
+
+    def _end_slice(self, error: int) -> StopReason | None:
+        """The engine was started for `_chunk` blocks and has come back with this uc_err."""
+        chunk, counter = self._chunk, self._block_counter
         self._pull()
         self._halves[self._half_old] = ALIVE
         cut = self._cut_short()

@@ -12,6 +12,8 @@ leaves its registers there, RECORD_BYTES each, as they were before it.
 It also counts jumps, which take the place of blocks as the clock of a debugged machine: where the engine cuts straight
 code into blocks depends on where it was stopped, jumps do not. After a kernel entry the next instruction is one.
 
+`GO_CODE` is called by us: it starts the engine, as Machine._slice does, and tells the usual ends from the others.
+
 `ACCESS_CODE` sees loads and stores with their physical addresses. Where the frame's byte in a table of 65,536 is set it
 calls on to Python, which looks closer.
 
@@ -35,9 +37,10 @@ STEP_LISTING: Final = """
     cmp dword ptr [rcx + 104], 0
     jne modes
 go:
+    mov rax, qword ptr [rcx + 168]
+    mov qword ptr [rcx + 248], rax
     cmp rsi, qword ptr [rcx + 136]
     je straight
-    mov rax, qword ptr [rcx + 168]
     cmp rax, qword ptr [rcx + 176]
     jae tick
     inc qword ptr [rcx + 168]
@@ -131,6 +134,57 @@ ACCESS_LISTING: Final = """
 close:
     jmp qword ptr [r9]
 """
+GO_LISTING: Final = """
+    push rbx
+    push r12
+    push r13
+    mov rbx, rdi
+    mov r12, qword ptr [rbx + 32]
+    mov rax, qword ptr [rbx + 208]
+    mov rcx, qword ptr [rbx + 216]
+    mov qword ptr [rax], rcx
+    mov rdi, qword ptr [rbx + 184]
+    mov esi, 25
+    lea rdx, [rbx + 232]
+    call qword ptr [rbx + 200]
+    mov rax, qword ptr [rbx + 232]
+    mov qword ptr [r12 + 136], rax
+    mov r13, qword ptr [rbx + 224]
+    test r13, r13
+    je start
+    mov qword ptr [r13], r12
+start:
+    mov rdi, qword ptr [rbx + 184]
+    mov rsi, qword ptr [r12 + 128]
+    xor edx, edx
+    xor ecx, ecx
+    xor r8d, r8d
+    call qword ptr [rbx + 192]
+    mov qword ptr [rbx + 240], rax
+    test r13, r13
+    je ended
+    mov qword ptr [r13], 0
+ended:
+    test eax, eax
+    jne odd
+    mov rcx, qword ptr [rbx + 208]
+    cmp qword ptr [rcx], 0
+    jl odd
+    mov eax, 1
+    cmp qword ptr [rbx + 88], rax
+    je done
+    ja odd
+    xor eax, eax
+    cmp qword ptr [rbx], -1
+    je done
+odd:
+    mov eax, 2
+done:
+    pop r13
+    pop r12
+    pop rbx
+    ret
+"""
 #: Before every block of a recorded run: counts as STEP_CODE does, by the blocks' ends.
 JUMP_LISTING: Final = """
     sub qword ptr [rcx], 1
@@ -155,15 +209,21 @@ JUMP_CODE: Final = bytes.fromhex(
     "4883290178274189d04901f0483b7110740e488b4118483b4120730948ff41184c894110c348c7412801000000ff6108"
 )
 STEP_CODE: Final = bytes.fromhex(
-    "488329010f88780100004c8b496089f025ff0f000041803c01000f854d010000837968000f8505010000483bb18800000074"
-    "1b488b81a8000000483b81b00000000f833e01000048ff81a800000048ff41104889711848c74150ffffffff89d24801f248"
-    "8991880000004c8b4920498b4108498b51584889819000000048899198000000410f108188000000410f108998000000498b"
-    "81a80000000f1141280f114938488941484c8b81a00000004d85c07501c34989b080000000410f118088000000410f118898"
-    "000000498980a8000000410f1001410f104910410f1100410f114810410f104120410f104930410f114020410f114830410f"
-    "104140410f104950410f114040410f114850410f104160410f104970410f114060410f1148704981c0b00000004c8981a000"
-    "0000c38b4168a801740d4989f04c2b41704c3b4178732aa80274114c8b49204d8b41204c3b81800000007715a8040f84cafe"
-    "ffff483bb1880000000f84bdfeffff483b71500f84b3feffff48ff0148c7415801000000ff610848ff0148c7415802000000"
-    "ff6108"
+    "488329010f887f0100004c8b496089f025ff0f000041803c01000f8554010000837968000f850c010000488b81a800000048"
+    "8981f8000000483bb1880000007414483b81b00000000f833e01000048ff81a800000048ff41104889711848c74150ffffff"
+    "ff89d24801f2488991880000004c8b4920498b4108498b51584889819000000048899198000000410f108188000000410f10"
+    "8998000000498b81a80000000f1141280f114938488941484c8b81a00000004d85c07501c34989b080000000410f11808800"
+    "0000410f118898000000498980a8000000410f1001410f104910410f1100410f114810410f104120410f104930410f114020"
+    "410f114830410f104140410f104950410f114040410f114850410f104160410f104970410f114060410f1148704981c0b000"
+    "00004c8981a0000000c38b4168a801740d4989f04c2b41704c3b4178732aa80274114c8b49204d8b41204c3b818000000077"
+    "15a8040f84c3feffff483bb1880000000f84b6feffff483b71500f84acfeffff48ff0148c7415801000000ff610848ff0148"
+    "c7415802000000ff6108"
+)
+GO_CODE: Final = bytes.fromhex(
+    "53415441554889fb4c8b6320488b83d0000000488b8bd8000000488908488bbbb8000000be19000000488d93e8000000ff93"
+    "c8000000488b83e800000049898424880000004c8babe00000004d85ed74044d896500488bbbb8000000498bb42480000000"
+    "31d231c94531c0ff93c0000000488983f00000004d85ed740849c745000000000085c07522488b8bd0000000488339007c15"
+    "b80100000048394358740f770831c048833bff7405b802000000415d415c5bc3"
 )
 ACCESS_CODE: Final = bytes.fromhex("4889d048c1e80c0fb7c04d8b510841803c02007501c341ff21")
 
@@ -171,6 +231,8 @@ ACCESS_CODE: Final = bytes.fromhex("4889d048c1e80c0fb7c04d8b510841803c02007501c3
 RECORD_WORDS: Final = 22
 RECORD_BYTES: Final = RECORD_WORDS * 8
 
+#: What GO_CODE returns: the budget is used up, stopped before an instruction, or anything else.
+BUDGET, PROBE, ODD = 0, 1, 2
 #: `Probe.hit`
 HIT, TICK = 1, 2
 #: `Probe.mode`
@@ -195,6 +257,17 @@ class Probe(native.Counter):
     ring         where the next record goes, 0 for nowhere
     jumps        instructions begun that did not lie behind the one before
     tick_at      the value of `jumps` at which to stop, before the next jump counts
+    before       `jumps` as it was before the last instruction begun
+
+    For GO_CODE:
+
+    handle       of the engine
+    start, read  addresses of uc_emu_start and uc_reg_read
+    blocks       address of the block counter
+    chunk        blocks after which to come back
+    guard        address of native.AbortCells, or 0
+    eflags       as they are now
+    error        the uc_err it ended with
     """
 
     resume: int
@@ -210,6 +283,15 @@ class Probe(native.Counter):
     ring: int
     jumps: int
     tick_at: int
+    handle: int
+    start: int
+    read: int
+    blocks: int
+    chunk: int
+    guard: int
+    eflags: int
+    error: int
+    before: int
     _fields_ = [  # noqa: RUF012  # as for every ctypes.Structure; the rule knows only direct subclasses
         ("resume", ctypes.c_uint64),
         ("hit", ctypes.c_uint64),
@@ -224,7 +306,21 @@ class Probe(native.Counter):
         ("ring", ctypes.c_uint64),
         ("jumps", ctypes.c_uint64),
         ("tick_at", ctypes.c_uint64),
+        ("handle", ctypes.c_uint64),
+        ("start", ctypes.c_uint64),
+        ("read", ctypes.c_uint64),
+        ("blocks", ctypes.c_uint64),
+        ("chunk", ctypes.c_uint64),
+        ("guard", ctypes.c_uint64),
+        ("eflags", ctypes.c_uint64),
+        ("error", ctypes.c_uint64),
+        ("before", ctypes.c_uint64),
     ]
+
+
+def word_of(field: str) -> int:
+    """Where a field of a Probe is, in words from its beginning."""
+    return getattr(Probe, field).offset // 8
 
 
 class JumpCounter(ctypes.Structure):
@@ -283,14 +379,15 @@ class Tables:
 
 
 class Probes:
-    """The three in an executable page: addresses of `step`, `access` and `jump`."""
+    """The four in an executable page: addresses of `step`, `access` and `jump`; `go`, to call with a Probe's."""
 
     def __init__(self, pages: native.CodePages) -> None:
-        self.step, self.access, self.jump = (pages.address + _SPACING * i for i in range(3))
+        self.step, self.access, self.jump, go = (pages.address + _SPACING * i for i in range(4))
+        self.go = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(go)
         self._pages = pages
 
 
 def load() -> Probes | None:
     """Put them into executable memory; None where that is impossible."""
-    pages = native.map_code((STEP_CODE, ACCESS_CODE, JUMP_CODE), _SPACING)
+    pages = native.map_code((STEP_CODE, ACCESS_CODE, JUMP_CODE, GO_CODE), _SPACING)
     return Probes(pages) if pages is not None else None

@@ -18,6 +18,7 @@ STUBS = {
     "syscall": (native.SYSCALL_LISTING, native.SYSCALL_CODE),
     "abort": (native.ABORT_LISTING, native.ABORT_CODE),
     "step": (probes.STEP_LISTING, probes.STEP_CODE),
+    "go": (probes.GO_LISTING, probes.GO_CODE),
     "jump": (probes.JUMP_LISTING, probes.JUMP_CODE),
     "access": (probes.ACCESS_LISTING, probes.ACCESS_CODE),
 }
@@ -51,8 +52,17 @@ def test_the_offsets_are_those_of_the_layout() -> None:
         "ring",
         "jumps",
         "tick_at",
+        "handle",
+        "start",
+        "read",
+        "blocks",
+        "chunk",
+        "guard",
+        "eflags",
+        "error",
+        "before",
     )
-    assert [getattr(probes.Probe, f).offset for f in fields] == list(range(80, 184, 8))
+    assert [getattr(probes.Probe, f).offset for f in fields] == list(range(80, 256, 8))
     fields = ("left", "stop", "end", "jumps", "tick_at", "hit")
     assert [getattr(probes.JumpCounter, f).offset for f in fields] == list(range(0, 48, 8))
     fields = ("registers", "read", "enter", "odd", "mode", "ram", "size", "cr3_at")
