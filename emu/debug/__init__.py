@@ -3,8 +3,8 @@
 from emu.debug.debugger import Debugger
 from emu.debug.events import KINDS, Event, Time
 from emu.debug.log import Divergence
+from emu.debug.plan import DebugError, Follow
 from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, FrameWatch, Point, Points, Watchpoint
-from emu.debug.runner import DebugError, Follow
 from emu.debug.stops import (
     AtBeginning,
     AtBreakpoint,

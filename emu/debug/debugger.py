@@ -76,7 +76,7 @@ class Debugger(Runner):
 
     def step(self, count: int = 1) -> Stop:
         """`count` instructions of the current task, with the kernel entries they make. Others may run meanwhile."""
-        return self.run(Plan(goals.Count(self._tid(), count)))
+        return self.step_one() if count == 1 else self.run(Plan(goals.Count(self._tid(), count)))
 
     def next(self) -> Stop:
         """One instruction; a `call` with all it calls, a repeated string instruction with all its repeats."""

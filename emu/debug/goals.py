@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from mini_kernel.x86 import RIP, RSP
 
 if TYPE_CHECKING:
-    from emu.debug.runner import Runner
+    from emu.debug.reasons import Reasons
     from emu.machine import DebugMachine
 
 _RETURNS: Final = frozenset(("ret", "retf", "iretq"))
@@ -36,7 +36,7 @@ class Goal:
     def arm(self, machine: "DebugMachine") -> None:
         """The task has the CPU."""
 
-    def reached(self, d: "Runner") -> bool:
+    def reached(self, d: "Reasons") -> bool:
         """Asked before an instruction of the task that was to be looked at."""
         del d
         return False
@@ -55,7 +55,7 @@ class Count(Goal):
     def ran(self, instructions: int) -> None:
         self.left -= instructions
 
-    def reached(self, d: "Runner") -> bool:
+    def reached(self, d: "Reasons") -> bool:
         return self.left <= 0
 
 
@@ -71,7 +71,7 @@ class Arrive(Goal):
     def addresses(self) -> frozenset[int]:
         return frozenset((self._address,))
 
-    def reached(self, d: "Runner") -> bool:
+    def reached(self, d: "Reasons") -> bool:
         regs = d.machine.regs
         return regs[RIP] == self._address and regs[RSP] >= self._stack
 
@@ -86,7 +86,7 @@ class Leave(Goal):
     def arm(self, machine: "DebugMachine") -> None:
         machine.stop_outside(self._low, self._high)
 
-    def reached(self, d: "Runner") -> bool:
+    def reached(self, d: "Reasons") -> bool:
         return not self._low <= d.machine.regs[RIP] < self._high
 
 
@@ -96,7 +96,7 @@ class Jump(Goal):
     def arm(self, machine: "DebugMachine") -> None:
         machine.stop_at_jump()
 
-    def reached(self, d: "Runner") -> bool:
+    def reached(self, d: "Reasons") -> bool:
         return True
 
 
@@ -110,7 +110,7 @@ class Return(Goal):
     def arm(self, machine: "DebugMachine") -> None:
         machine.stop_above(self._stack)
 
-    def reached(self, d: "Runner") -> bool:
+    def reached(self, d: "Reasons") -> bool:
         stack = d.machine.regs[RSP]
         if stack <= self._stack:
             return False
@@ -125,7 +125,7 @@ class Return(Goal):
 class Line(Goal):
     """At the beginning of another source line. Functions without lines, or all if `over`, are run through."""
 
-    def __init__(self, tid: int, d: "Runner", over: bool) -> None:
+    def __init__(self, tid: int, d: "Reasons", over: bool) -> None:
         super().__init__(tid)
         self._over = over
         self._line = d.line_at(d.machine.regs[RIP])
@@ -140,7 +140,7 @@ class Line(Goal):
         if self._back is None:
             machine.stop_outside(self._low, self._high)
 
-    def reached(self, d: "Runner") -> bool:
+    def reached(self, d: "Reasons") -> bool:
         rip, stack = d.machine.regs[RIP], d.machine.regs[RSP]
         if self._back is not None:
             if (rip, stack) < self._back or rip != self._back[0] or stack < self._back[1]:
@@ -161,13 +161,13 @@ class Line(Goal):
         return False
 
     @staticmethod
-    def _called(d: "Runner") -> bool:
+    def _called(d: "Reasons") -> bool:
         """True at the first instruction of a function."""
         last = d.decode(d.machine.begun_last)
         return last is not None and last.mnemonic == "call" and d.machine.regs[RIP] != last.end
 
 
-def over(d: "Runner", tid: int) -> Goal:
+def over(d: "Reasons", tid: int) -> Goal:
     """Behind the next instruction, with what it calls or repeats."""
     regs = d.machine.regs
     rip = regs[RIP]

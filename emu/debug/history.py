@@ -29,6 +29,8 @@ class History:
     """What is known of the past of one debugger's system.
 
     frontier    the latest moment reached so far; beyond it nothing is known
+    wake        instructions since boot before which nothing is to be done here; 0: not worked out
+    bound       the moment of the next root, at which nothing goes on but from there; valid if `wake` is
     """
 
     def __init__(self, d: "Runner") -> None:
@@ -40,6 +42,8 @@ class History:
         self.interval = FIRST_INTERVAL
         self._from = 0  # number of the snapshot that the present comes from
         self._changed = True  # by hand, since the last snapshot
+        self.wake = 0
+        self.bound: Time | None = None
         self._ran: tuple[int, float] | None = None  # (instructions, host seconds) when it last started
         self._speed = 0.0  # instructions a second
 
@@ -54,6 +58,7 @@ class History:
     def change(self) -> None:
         """Something is about to be changed by hand: another future begins here."""
         d = self._d
+        self._forget()
         self.shelf.cut(d.now)
         d.log.cut(d.now)
         for tape in self.tapes:
@@ -61,8 +66,14 @@ class History:
         self.frontier = d.now
         self._changed = True
 
+    def _forget(self) -> None:
+        """What was worked out for the present holds no more."""
+        self.wake = 0
+        self._d.unprepare()
+
     def _take(self, root: bool = False) -> None:
         d = self._d
+        self.wake = 0
         began = time.perf_counter()
         snapshot = self._store.take(d.now, root, d.tap.preempts, d.tap.last_entry, self.shelf.last)
         self.shelf.add(snapshot)
@@ -74,6 +85,7 @@ class History:
 
     def _restore(self, snapshot: Snapshot) -> None:
         d = self._d
+        self._forget()
         self._store.restore(snapshot)
         self._from = snapshot.number
         d.tap.entries = snapshot.time.entries
@@ -98,31 +110,40 @@ class History:
     def budget(self) -> int:
         """Instructions until the history wants to be asked again."""
         now = self._d.machine.instructions()
-        barrier = self._barrier()
+        if self.wake <= now:
+            self._look_ahead(now)
+        return max(1, self.wake - now)
+
+    def _look_ahead(self, now: int) -> None:
+        barrier, last = self._barrier(), self.shelf.last
+        self.bound = None if barrier is None else barrier.time
         if barrier is not None:
-            return max(0, barrier.time.instructions - now)
-        last = self.shelf.last
-        due = max(now, self.frontier.instructions, last.time.instructions if last else 0) + self.interval
+            self.wake = barrier.time.instructions
+            return
+        self.wake = max(now, self.frontier.instructions, last.time.instructions if last else 0) + self.interval
         if last is not None and self.frontier.instructions - last.time.instructions < self.interval:
-            due = last.time.instructions + self.interval
-        return max(1, due - now)
+            self.wake = last.time.instructions + self.interval
 
     def _barrier(self) -> Snapshot | None:
         """The root that comes next: running into its moment means going on from it."""
         return self.shelf.next_root(self._from)
 
-    def reached(self) -> bool:
-        """`budget` may be used up: take a snapshot if one is due, or go on from the next root. True: it did that."""
+    def reached(self, take: bool) -> bool:
+        """`budget` may be used up: go on from a root, if its moment has come. True: it did that.
+
+        With `take` there will be a snapshot, if one is due.
+        """
         now = self._d.now
-        barrier = self._barrier()
-        if barrier is not None:
-            if now.instructions >= barrier.time.instructions:
-                self._restore(barrier)
-                return True
+        if now.instructions < self.wake:
             return False
-        last = self.shelf.last
-        if now >= self.frontier and (last is None or now.instructions >= last.time.instructions + self.interval):
-            self._take()
+        barrier = self._barrier()
+        if barrier is not None and now >= barrier.time:
+            self._restore(barrier)
+            return True
+        if barrier is None and take and now >= self.frontier and self._d.tap.is_between_entries:
+            last = self.shelf.last
+            if last is None or now.instructions >= last.time.instructions + self.interval:
+                self._take()
         return False
 
     # -- going to a moment --------------------------------------------------------------------------
@@ -145,6 +166,8 @@ class History:
         """To before the instruction after so many, and before any fault or tick that comes with it."""
         self._restore(self.shelf.latest(lambda t: t.instructions < instructions) or self.shelf.all[0])
         self._d.run_quietly(Time(instructions, 0))
+        while self.reached(take=False):
+            pass
 
     def last_before(
         self, when: Time, collect: Callable[[Time, bool], "Stop | None"], inclusive: bool = False

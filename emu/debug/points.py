@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from emu.debug.events import Event, detail
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 #: Decides at the stop, with the system as it is there.
 Condition = Callable[["Runner"], bool]
 WatchKind = Literal["write", "read", "access", "change"]
+_COUNTS: Final = frozenset(("hits", "ignore"))
 
 
 @dataclass(eq=False)
@@ -33,6 +34,18 @@ class Point:
     temporary: bool = False
     enabled: bool = True
     hits: int = 0
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Changes of all but the counts are noticed by the Points that it is one of."""
+        object.__setattr__(self, name, value)
+        if name not in _COUNTS:
+            points: Points | None = self.__dict__.get("_points")
+            if points is not None:
+                points.version += 1
+
+    def belong(self, points: "Points | None") -> None:
+        """To be one of these."""
+        self.__dict__["_points"] = points
 
 
 @dataclass(eq=False)
@@ -100,25 +113,29 @@ P = TypeVar("P", bound=Point)
 
 
 class Points:
-    """All of them by number. Numbers count from 1 and are not used twice."""
+    """All of them by number. Numbers count from 1 and are not used twice.
+
+    version    another one after every change of what they are, by whatever way
+    """
 
     def __init__(self) -> None:
         self._all: dict[int, Point] = {}
         self._last = 0
-        self.changed = True  # since the machine was told
+        self.version = 0
 
     def add(self, point: P) -> P:
         """Give it a number; None is changed about it but that."""
         self._last += 1
         point.number = self._last
         self._all[point.number] = point
-        self.changed = True
+        point.belong(self)
+        self.version += 1
         return point
 
     def remove(self, number: int) -> None:
         """Raises KeyError."""
-        del self._all[number]
-        self.changed = True
+        self._all.pop(number).belong(None)
+        self.version += 1
 
     def get(self, number: int) -> Point:
         """Raises KeyError."""
@@ -127,7 +144,6 @@ class Points:
     def enable(self, number: int, enabled: bool) -> None:
         """Raises KeyError."""
         self._all[number].enabled = enabled
-        self.changed = True
 
     def __iter__(self) -> Iterator[Point]:
         return iter(list(self._all.values()))

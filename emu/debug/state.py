@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from emu import disasm
-from emu.debug.runner import MAX_INSTRUCTION, DebugError, Runner
+from emu.debug.runner import DebugError, Runner
+from emu.disasm import MAX_INSTRUCTION
 from emu.peek import peek
 from emu.symbols import SourceLine
 from mini_kernel.errors import SysError

@@ -1,11 +1,14 @@
 """Why the system stands still: one value per stop. Every one says when, which task has the CPU, and where it is."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from emu.boot import Ending
 from emu.debug.events import Event, Time, Walk
 from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, FrameWatch, Watchpoint
 from mini_kernel.mm.foresee import Verdict
+
+_new: Final = object.__new__
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,13 @@ class Stop:
 @dataclass(frozen=True)
 class Stepped(Stop):
     """What was asked for is done."""
+
+
+def stepped(time: Time, tid: int, tgid: int, rip: int) -> Stepped:
+    """A Stepped, in a third of the time of its constructor, which goes through `object.__setattr__` for each field."""
+    stop = _new(Stepped)
+    stop.__dict__.update(time=time, tid=tid, tgid=tgid, rip=rip)
+    return stop
 
 
 @dataclass(frozen=True)

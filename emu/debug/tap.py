@@ -84,6 +84,7 @@ class Tap:
     before_call, before_fault    asked about each one; True: stop before it (the same one is not asked about again)
     before                       called when one begins, unless it is held back
     after                        called when an entry is over; True: stop
+    bound                        a moment to stand still at
     preempts                     False: time slices do not end
     last_entry                   the last one
     digests                      of a recording: the registers' checksums at exceptions and ticks
@@ -101,6 +102,7 @@ class Tap:
         self.tapes: tuple[Tape, ...] = ()
         self.last_entry = Entry(-1, True, 0)
         self.digests: Sequence[int] = ()
+        self.bound: Time | None = None
         self.preempts = True
         self.entries = 0
         self.events: list[Event] = []
@@ -137,6 +139,16 @@ class Tap:
     def is_behind_entry(self) -> bool:
         """True if the next instruction has caused a kernel entry already: it faulted, or the time slice was over."""
         return not self.last_entry.call and self.last_entry.instructions == self.machine.instructions()
+
+    @property
+    def is_between_entries(self) -> bool:
+        """True if the next instruction has not been begun: it is not held back, and has caused no entry."""
+        return self._held is None and not self.is_behind_entry
+
+    @property
+    def is_at_bound(self) -> bool:
+        """True if the moment has come."""
+        return self.bound is not None and self.now() >= self.bound
 
     def _was_cancelled(self) -> bool:
         """True if the call waited for input when the user interrupted: it has not happened."""
@@ -243,6 +255,7 @@ class Tap:
         verdict = foresee(task.mm, cr2, error) if vector == VEC_PF else None
         if not ask(Trap(task, vector, error, cr2, verdict, self._is_fatal(task, vector, verdict))):
             return False
+        self.machine.undo_exception()
         self._hold((task.tid, self.machine.instructions()))
         return True
 

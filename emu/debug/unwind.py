@@ -20,8 +20,9 @@ from typing import Final, Literal, NamedTuple
 from emu import disasm
 from emu.cfi import Row, Rule
 from emu.debug.depth import depth_at
-from emu.debug.runner import MAX_INSTRUCTION, Runner
+from emu.debug.runner import Runner
 from emu.debug.state import read, registers, task_of
+from emu.disasm import MAX_INSTRUCTION
 from emu.dwarf_expression import evaluate
 from emu.symbols import SourceLine
 from mini_kernel.mm.vma import VM_EXEC

@@ -94,6 +94,15 @@ class Watches:
         self._entries = self._walks()
         self._tell()
 
+    def refresh(self) -> None:
+        """The same points, in the same places: what is there now is nobody's doing."""
+        for target in self._targets:
+            target.value = self._read(target.pieces, target.point.length)
+        if self._frames:
+            self.frames()
+        if self.walks:
+            self._entries = self._walks()
+
     def frames(self) -> list[tuple[FrameWatch, int, int]]:
         """Which watched frames have other references now: (point, old, new)."""
         before, counts = self._frames, self._kernel.frames.counts

@@ -80,6 +80,7 @@ EMU: Mapping[str, Rows] = {
     "boot": [({"what": "boot", "gib": 1}, "ms"), ({"what": "idle RSS", "gib": 1}, "MiB")],
     "debug": [
         ({"what": "single steps"}, "/s"),
+        ({"what": "steps in bulk"}, "/s"),
         ({"what": "trace lines"}, "/s"),
         ({"what": "1,000,000 steps back"}, "ms"),
         ({"what": "a fault explained"}, "ms"),

@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 
 from emu import disasm
-from emu.debug.runner import MAX_INSTRUCTION, Runner
+from emu.debug.runner import Runner
 from emu.debug.steps import Steps
+from emu.disasm import MAX_INSTRUCTION
 from emu.peek import peek
 from mini_kernel.x86 import REGISTER_NAMES, RIP
 
