@@ -172,20 +172,38 @@ class System:
         if self.kernel.sched.current is None:
             return self._outcome("stopped")  # it came to its end in an earlier run
         if self.options.timeout is None:
-            return self._outcome(self._run())
+            return self._outcome(self._run(self.options.max_insns))
         expired: list[bool] = []
         timer = threading.Timer(self.options.timeout, self._expire, (expired,))
         timer.daemon = True
         timer.start()
         try:
-            outcome = self._outcome(self._run())
+            outcome = self._outcome(self._run(self.options.max_insns))
         finally:
             timer.cancel()
         return Outcome("timeout", None) if outcome.ending == "interrupted" and expired else outcome
 
-    def _run(self) -> str:
-        """Run the machine to its end or a limit; with a schedule, in slices of so many instructions."""
-        machine, kernel, most = self.machine, self.kernel, self.options.max_insns
+    def step(self, count: int = 1) -> Outcome | None:
+        """Run `count` instructions of whichever tasks have the CPU, with the kernel entries they cause; then None.
+
+        The Outcome if everything ended before, or `max_insns` is spent. An instruction that faults is done when it has
+        been restarted or its task is gone. Raises EmuError without Options.exact, and as `run` does.
+        """
+        if not self.machine.exact:
+            raise EmuError("only a system booted with exact=True counts instructions")
+        if count < 1:
+            raise EmuError(f"a number of steps from 1 on, not {count}")
+        if self.kernel.sched.current is None:
+            return self.run()
+        goal, most = self.machine.instructions() + count, self.options.max_insns
+        reason = self._run(goal if most is None else min(goal, most))
+        if reason == "budget" and self.machine.instructions() == goal and goal != most:
+            return None
+        return self._outcome(reason)
+
+    def _run(self, most: int | None) -> str:
+        """Run the machine to its end or `most` instructions; with a schedule, in slices of so many."""
+        machine, kernel = self.machine, self.kernel
         while True:
             schedule = kernel.plan.schedule if machine.exact else None
             left = None if most is None else max(0, most - machine.instructions())

@@ -68,6 +68,7 @@ class Emulate:
 
     def __call__(self, prog: Source, args: Sequence[str] = (), **options: Any) -> Emulated:
         """Run to the end. `options` are those of `emu.boot`; a fork policy may be sfork, as in `fork_kind`."""
+        options.setdefault("exact", False)
         with self.boot(prog, args, **options) as system:
             made = result_of(system, system.run())
             found = Emulated(**vars(made), again=Again(self, prog, args, options))

@@ -9,7 +9,9 @@ import pytest
 from cli_lab import Cli
 
 import emu
+from emu.errors import EmuError
 from mini_kernel.uapi.errno import ENOMEM
+from mini_kernel.x86 import RIP
 
 FAMILY = """
 _start:
@@ -120,3 +122,35 @@ def test_a_snapshot_cannot_name_what_is_not_the_kernels(value: object) -> None:
 
     with pytest.raises(ValueError, match="it names"):
         check_names(pickle.dumps(value))
+
+
+def test_steps_are_instructions_of_whoever_runs() -> None:
+    """Forks, faults and a wait on the way: step by step the run is the same, and then it is over."""
+    path = Path(__file__).parents[2] / "examples" / "fork_cow.asm"
+    with emu.boot(path) as whole:
+        outcome = whole.run()
+        count = whole.machine.instructions()
+    with emu.boot(path) as system:
+        first = system.machine.regs[RIP]
+        assert system.step() is None
+        assert (system.machine.instructions(), system.machine.regs[RIP] > first) == (1, True)
+        assert system.task(1).mm.walk(first)[-1].level == 3
+        assert system.step(4) is None
+        seen = {system.kernel.sched.current.tid}
+        while (ended := system.step()) is None:
+            seen.add(system.kernel.sched.current.tid)
+        assert seen == {1, 2}
+        assert (ended, system.machine.instructions(), system.stdout) == (outcome, count, whole.stdout)
+        assert system.step() == outcome
+
+
+def test_steps_end_at_a_limit_and_need_an_exact_machine() -> None:
+    source = Path(__file__).parents[2] / "examples" / "hello.asm"
+    with emu.boot(source, max_insns=3) as system:
+        assert system.step(2) is None
+        assert system.step(2).ending == "max-insns"
+        assert system.machine.instructions() == 3
+        with pytest.raises(EmuError, match="from 1 on, not 0"):
+            system.step(0)
+    with emu.boot(source, exact=False) as system, pytest.raises(EmuError, match="exact=True"):
+        system.step()
