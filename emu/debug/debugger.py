@@ -80,7 +80,8 @@ class Debugger(Runner):
 
     def next(self) -> Stop:
         """One instruction; a `call` with all it calls, a repeated string instruction with all its repeats."""
-        return self.run(Plan(goals.over(self, self._tid())))
+        goal = goals.over(self, self._tid())
+        return self.step_one() if goal is None else self.run(Plan(goal))
 
     def finish(self, frame: int = 0) -> Stop:
         """Until the function returns, or that of an outer frame. Raises DebugError if that has no caller."""

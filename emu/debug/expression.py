@@ -10,6 +10,7 @@ from typing import Final
 
 from emu.debug.runner import DebugError, Runner
 from emu.debug.state import read, registers
+from mini_kernel.x86 import REGISTER_NAMES
 
 _U64: Final = 0xFFFF_FFFF_FFFF_FFFF
 _TOKEN: Final = re.compile(
@@ -152,8 +153,11 @@ def _split(text: str) -> list[str]:
 
 def _register(name: str) -> Value:
     wide = _NARROW.get(name, (name, _U64))
+    number = REGISTER_NAMES.index(wide[0]) if wide[0] in REGISTER_NAMES else -1
 
     def get(d: Runner) -> int:
+        if number >= 0 and d.current is d.kernel.sched.loaded is not None:
+            return d.machine.regs[number] & wide[1]  # as conditions are often asked
         values = registers(d).named()
         if name == "pc":
             return values["rip"]

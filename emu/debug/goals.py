@@ -167,8 +167,8 @@ class Line(Goal):
         return last is not None and last.mnemonic == "call" and d.machine.regs[RIP] != last.end
 
 
-def over(d: "Reasons", tid: int) -> Goal:
-    """Behind the next instruction, with what it calls or repeats."""
+def over(d: "Reasons", tid: int) -> Goal | None:
+    """Behind the next instruction, with what it calls or repeats; None if it does neither: one step does it."""
     regs = d.machine.regs
     rip = regs[RIP]
     instruction = d.decode(rip)
@@ -178,4 +178,4 @@ def over(d: "Reasons", tid: int) -> Goal:
             return Arrive(tid, instruction.end, regs[RSP])
         if len(words) > 1 and words[-1][:4] in _STRINGS:
             return Leave(tid, rip, instruction.end)
-    return Count(tid, 1)
+    return None

@@ -133,9 +133,9 @@ class History:
 
         With `take` there will be a snapshot, if one is due.
         """
-        now = self._d.now
-        if now.instructions < self.wake:
+        if self._d.machine.instructions() < self.wake:
             return False
+        now = self._d.now
         barrier = self._barrier()
         if barrier is not None and now >= barrier.time:
             self._restore(barrier)

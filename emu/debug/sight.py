@@ -1,5 +1,8 @@
 """A system under a debugger, as it stands: when, who, where, and what the code there is."""
 
+from functools import lru_cache
+from typing import Final
+
 from emu import disasm
 from emu.boot import System
 from emu.debug.events import Time
@@ -10,6 +13,8 @@ from emu.symbols import SourceLine, Symbols
 from mini_kernel.mm import uaccess
 from mini_kernel.task import Task
 from mini_kernel.x86 import RSP
+
+_decoded: Final = lru_cache(1024)(disasm.one)  # 100 us with all the operands
 
 
 class Sight:
@@ -53,7 +58,7 @@ class Sight:
         task = self.current
         if task is None or task.user_mm is None:
             return None
-        return disasm.one(uaccess.probe(task.user_mm, address, disasm.MAX_INSTRUCTION), address)
+        return _decoded(uaccess.probe(task.user_mm, address, disasm.MAX_INSTRUCTION), address)
 
     def return_address(self) -> int:
         """What is on top of the current task's stack; 0 if there is nothing."""
