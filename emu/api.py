@@ -78,13 +78,15 @@ def boot(
     files: Mapping[str, bytes] | None = None,
     assembler: AssemblerName = "keystone",
     syntax: Syntax = "intel",
+    kind: type[System] = System,
 ) -> System:
     """Boot a program, ready for its first instruction. Close the System, or use it as a context manager.
 
     `args` are the guest's arguments behind argv[0]; `env` adds to the default environment; `files` are put into the
     guest's file system (path -> content); `schedule` is the seed of an interleaving (mini_kernel.steer.Schedule);
     `exact` counts instructions, which `step` needs, and costs three quarters of the speed of straight computation;
-    `traced` is for emu.coverage, `debug` for emu.Debugger. The other options are those of `emu run`. Output is kept
+    `traced` is for emu.coverage, `debug` for emu.Debugger; `kind` is a class derived from System, to make one of that.
+    The other options are those of `emu run`. Output is kept
     (`system.stdout`). Raises ProgramError, AsmError, EmuError.
     """
     program = prog if isinstance(prog, Program) else _load(prog, assembler, syntax)
@@ -104,7 +106,7 @@ def boot(
         debug=debug,
         environment={**DEFAULT_ENVIRONMENT, **(env or {})},
     )
-    system = System(program, args, options, (BytesStream(stdin), BytesStream(), BytesStream()))
+    system = kind(program, args, options, (BytesStream(stdin), BytesStream(), BytesStream()))
     for path, content in (files or {}).items():
         system.put_file(path, content)
     return system

@@ -1,10 +1,9 @@
 """Composition root: a machine, a kernel and a program become a running system."""
 
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -14,6 +13,7 @@ from emu.listeners import Listeners
 from emu.machine import DEFAULT_QUANTUM, RESERVED_FRAMES, DebugMachine, Machine, RecordMachine
 from emu.program import Program
 from emu.tape import Tape
+from emu.watchdog import WATCHDOG
 from mini_kernel.elf import ElfError
 from mini_kernel.errors import SysError
 from mini_kernel.fs.hosttree import HostTree
@@ -96,12 +96,14 @@ class System:
         streams: Streams | None = None,
         argv0: str | None = None,
         tapes: tuple[Tape, ...] = (),
+        machine: Machine | None = None,
     ) -> None:
         """Boot and load `program`, ready to run its first instruction.
 
         `arguments` are those behind argv[0], which is the program's path in the guest if not given. Without
         `streams` input is empty and output is kept (`stdout`, `stderr`). `tapes` are in front of them where the input
-        of a recording is to be given again.
+        of a recording is to be given again. `machine` is one that `detach` gave, of a system with as much RAM and the
+        same kind of machine.
         Raises ProgramError for what cannot be loaded, EmuError for impossible options.
         """
         self.options = options or Options()
@@ -110,7 +112,7 @@ class System:
         taped = self.options.debug or self.options.record
         self.tapes = tapes or (tuple(Tape(stream) for stream in self.streams) if taped else ())
         self._listeners = Listeners()
-        self.machine = _machine(self.options)
+        self.machine = machine or _machine(self.options)
         try:
             o = self.options
             config = Config(o.seed, o.fork, o.root, o.check, o.thp, o.root_writable)
@@ -174,13 +176,8 @@ class System:
         if self.options.timeout is None:
             return self._outcome(self._run(self.options.max_insns))
         expired: list[bool] = []
-        timer = threading.Timer(self.options.timeout, self._expire, (expired,))
-        timer.daemon = True
-        timer.start()
-        try:
+        with WATCHDOG.limit(self.options.timeout, partial(self._expire, expired)):
             outcome = self._outcome(self._run(self.options.max_insns))
-        finally:
-            timer.cancel()
         return Outcome("timeout", None) if outcome.ending == "interrupted" and expired else outcome
 
     def step(self, count: int = 1) -> Outcome | None:
@@ -360,6 +357,13 @@ class System:
     def close(self) -> None:
         """Free RAM and engine. The system cannot be used afterwards."""
         self.machine.close()
+
+    def detach(self) -> Machine:
+        """Take the machine out, as it was before boot, for another system. This one is at its end, as after `close`."""
+        machine = self.machine
+        machine.recycle()
+        self.machine = Machine.closed()
+        return machine
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ Whatever it was, the result is ELF bytes: an assembled program is loaded the way
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -64,14 +64,14 @@ def load_program(
     assembler: AssemblerName = "keystone",
     syntax: "Syntax" = "intel",
     worker: "Assembler | None" = None,
-    prelude: str = "",
+    constants: Mapping[str, int] | None = None,
     warn: Callable[[str], object] | None = None,
 ) -> Program:
     """Reads, and where it is source assembles, a program.
 
     A name that is no file here is looked for on PATH. A file called *.nasm is read as NASM source. `worker` is an
-    Assembler already started (it stays open); without one, one is made and closed when needed. `prelude` goes before
-    the first line of source, without a line of its own. `warn` is given the warnings of the assembler, a line each.
+    Assembler already started (it stays open); without one, one is made and closed when needed. `constants` are
+    known by name, as those of the system interface are. `warn` is given the warnings of the assembler, a line each.
     Raises ProgramError for what cannot be read or run, AsmError for what does not assemble.
     """
     path_or_dash = locate(path_or_dash)
@@ -83,7 +83,8 @@ def load_program(
     if not is_source(path_or_dash):
         kinds = ", ".join(SOURCE_SUFFIXES)
         raise ProgramError(f"neither an ELF file, a #! script nor source ({kinds})", file=path_or_dash)
-    source = prelude + _text(data, path_or_dash)
+    source = _text(data, path_or_dash)
+    named = constants or {}
     shown = name if path_or_dash == "-" else path_or_dash
     image = None
     if assembler == "keystone":
@@ -92,18 +93,18 @@ def load_program(
         from emu.asm import to_elf
 
         if worker is not None:
-            image = worker.assemble(source, shown, syntax=syntax, path=path or None, warn=warn)
+            image = worker.assemble(source, shown, syntax=syntax, path=path or None, warn=warn, constants=named)
         else:
             with new_assembler() as own:
-                image = own.assemble(source, shown, syntax=syntax, path=path or None, warn=warn)
+                image = own.assemble(source, shown, syntax=syntax, path=path or None, warn=warn, constants=named)
         data = to_elf(image)
     else:
         from emu.asm import external  # not before it is needed: brings subprocess and tempfile along
 
         if assembler == "gas":
-            data = external.gas(source, shown, syntax=syntax, path=path, warn=warn)
+            data = external.gas(source, shown, syntax=syntax, path=path, warn=warn, constants=named)
         else:
-            data = external.nasm(source, shown, path=path, warn=warn)
+            data = external.nasm(source, shown, path=path, warn=warn, constants=named)
     return Program(name, path, data, image)
 
 

@@ -84,6 +84,19 @@ def _memories(config: pytest.Config) -> list[int]:
     return [size for size in sizes if size is not None]
 
 
+def _keep_programs(config: pytest.Config) -> None:
+    """Programs that are assembled are kept in pytest's cache."""
+    from emu.testing.loading import keep_in
+
+    cache = getattr(config, "cache", None)
+    if _KEEPS not in config.stash:
+        config.stash[_KEEPS] = True
+        keep_in(Path(cache.mkdir("cr3lab")) if cache is not None else None)
+
+
+_KEEPS = pytest.StashKey[bool]()
+
+
 def _make(kind: Any, parent: pytest.Collector, **arguments: Any) -> Any:
     """`kind.from_parent`, whose types pytest leaves open."""
     return kind.from_parent(parent, **arguments)
@@ -158,6 +171,7 @@ class GuestItem(pytest.Item):
         """Run it, and compare. Raises GuestFailure."""
         from emu.testing.judge import judge
 
+        _keep_programs(self.config)
         cover = _cover(self.config, self.nodeid)
         report = judge(self.variant, self.path, _option(self.config, "emu_update"), cover)
         if report:
@@ -215,6 +229,7 @@ def emulate(request: pytest.FixtureRequest) -> Emulate:
     """Runs a guest program: `emulate("prog.asm", args, stdin=b"...")` gives a Result, with `golden`."""
     from emu.testing.emulate import Emulate
 
+    _keep_programs(request.config)
     return Emulate(
         request.path,
         _chosen(request, "fork_kind", "classic"),

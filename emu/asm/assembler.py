@@ -1,9 +1,9 @@
 """Source to image: the steps in order, and the one place where mistakes become errors with file and line."""
 
-from collections.abc import Callable
-from functools import cache
-from types import TracebackType
-from typing import Literal, Self
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from types import MappingProxyType, TracebackType
+from typing import Final, Literal, Self
 
 from emu.asm.engine import Engine
 from emu.asm.errors import SourceError
@@ -17,6 +17,7 @@ from emu.asm.sources import Place, Sources
 from emu.asm.verify import Decode
 
 Syntax = Literal["intel", "att", "nasm"]
+NONE: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class Assembler:
@@ -52,19 +53,22 @@ class Assembler:
         syntax: Syntax = "intel",
         path: str | None = None,
         warn: Callable[[str], object] | None = None,
+        constants: Mapping[str, int] = NONE,
     ) -> Image:
         """The image of `source`; `syntax` holds until a .intel_syntax or .att_syntax says otherwise.
         "nasm" is a dialect of its own, for the whole program.
 
         `path` is the absolute path of the source, in whose directory .include looks first; None if it has none.
-        `warn` is given what GNU as would read otherwise, a line each.
+        `warn` is given what GNU as would read otherwise, a line each. `constants` are known by name as those of the
+        system interface are.
         Raises AsmError with every mistake of the files, or EmuError when Keystone cannot be used at all.
         """
-        draft = Draft(Sources(source, filename, path), system_constants)
+        known = partial(_known, constants) if constants else system_constants
+        draft = Draft(Sources(source, filename, path), known)
         front_end(draft, syntax).parse()
         if draft.stopped:
             raise report(draft, (), syntax)
-        layout = Layout(draft.unit, self._engine, self._decode, system_constants)
+        layout = Layout(draft.unit, self._engine, self._decode, known)
         layout.settle()
         image = None if draft.mistakes or layout.mistakes else _image(draft.unit, layout, draft.sources)
         if image is None:
@@ -87,6 +91,10 @@ def front_end(draft: Draft, syntax: Syntax) -> FrontEnd:
 def system_constants(name: str) -> int | None:
     """The value of a constant of the system interface, or None."""
     return _constants().get(name)
+
+
+def _known(constants: Mapping[str, int], name: str) -> int | None:
+    return constants[name] if name in constants else system_constants(name)
 
 
 @cache

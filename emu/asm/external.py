@@ -10,11 +10,11 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from emu.asm.assembler import Syntax, system_constants
+from emu.asm.assembler import NONE, Syntax, system_constants
 from emu.asm.errors import AsmError
 from emu.asm.library import defining
 from emu.asm.sources import LIBRARY
@@ -38,13 +38,22 @@ _RODATA: Final = ".macro .rodata\n.section .rodata\n.endm\n"
 Warn = Callable[[str], object]
 
 
-def gas(source: str, filename: str, *, syntax: Syntax = "intel", path: str = "", warn: Warn | None = None) -> bytes:
+def gas(
+    source: str,
+    filename: str,
+    *,
+    syntax: Syntax = "intel",
+    path: str = "",
+    warn: Warn | None = None,
+    constants: Mapping[str, int] = NONE,
+) -> bytes:
     """ELF bytes by `as` and `ld`, with DWARF lines.
 
-    `path` is the absolute path of the source, "" if it has none; `warn` is given the tools' warnings, a line each.
+    `path` is the absolute path of the source, "" if it has none; `warn` is given the tools' warnings, a line each;
+    `constants` are known by name as those of the system interface are.
     AsmError with the tool's messages, EmuError when it is missing.
     """
-    job = _Job(source, filename, path, warn)
+    job = _Job(source, filename, path, warn, constants)
     lead = _RODATA + "".join(f".set {name}, {value:#x}\n" for name, value in job.constants())
     lead += ".globl _start\n" if job.finds(_START) else ""
     lead += ".intel_syntax noprefix\n" if syntax == "intel" else ""
@@ -54,9 +63,11 @@ def gas(source: str, filename: str, *, syntax: Syntax = "intel", path: str = "",
     return job.make("program.s", lead + marker + source, "as", ["--64", "-g", *folders], job.library())
 
 
-def nasm(source: str, filename: str, *, path: str = "", warn: Warn | None = None) -> bytes:
+def nasm(
+    source: str, filename: str, *, path: str = "", warn: Warn | None = None, constants: Mapping[str, int] = NONE
+) -> bytes:
     """ELF bytes by `nasm` and `ld`, with DWARF lines. Parameters and errors as for `gas`."""
-    job = _Job(source, filename, path, warn)
+    job = _Job(source, filename, path, warn, constants)
     lead = "".join(f"%define {name} {value:#x}\n" for name, value in job.constants())
     lead += "global _start\n" if job.finds(_START) else ""
     folders = [f"-I{folder}{os.sep}" for folder in job.folders]
@@ -74,6 +85,7 @@ class _Job:
     filename: str
     path: str
     warn: Warn | None
+    extra: Mapping[str, int]
     texts: dict[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
@@ -89,8 +101,8 @@ class _Job:
                     waiting.append(self.texts[shown])
 
     def constants(self) -> list[tuple[str, int]]:
-        """Names and values of the system constants that the program mentions and does not define."""
-        return _constants("\n".join(self.texts.values()))
+        """Names and values of the constants that the program mentions and does not define."""
+        return _constants("\n".join(self.texts.values()), self.extra)
 
     def finds(self, pattern: re.Pattern[str]) -> bool:
         """True if any of the texts has it."""
@@ -156,9 +168,9 @@ class _Job:
         return errors or [EmuError(f"{tool}: {text.strip() or 'failed without a message'}", file=self.filename)]
 
 
-def _constants(text: str) -> list[tuple[str, int]]:
+def _constants(text: str, extra: Mapping[str, int] = NONE) -> list[tuple[str, int]]:
     names = sorted(set(_NAME.findall(text)) - {m[1] for m in _DEFINITION.finditer(text)})
-    return [(name, value) for name in names if (value := system_constants(name)) is not None]
+    return [(name, value) for name in names if (value := extra.get(name, system_constants(name))) is not None]
 
 
 def _shown(path: str) -> str:

@@ -96,7 +96,28 @@ class Entries(CpuState):
         self._enter_ring3(ram)
         self._exception = self._on_exception
         self._frame.mode = self._mode
-        self._code_counter.count = 0
+        self._count_from_zero()
+
+    def _count_from_zero(self) -> None:
+        """No instruction was begun yet: neither those of the way to ring 3 nor those of an earlier kernel count."""
+        counter = self._code_counter
+        counter.left, counter.count, counter.last = NEVER, 0, NOWHERE
+        counter.flags[:] = [0] * len(counter.flags)
+
+    def _forget(self) -> None:
+        """The state behind the constructor, whatever user code and a kernel have done since."""
+        self.attach(_NoKernel())
+        self.on_block = None
+        self._failure = self._refused = None
+        self._odd = self._stepper.active = False
+        self._count_from_zero()
+        self.load(self._fresh)
+        self._step_from = NOWHERE
+        for flush in (uc.CODE_FLUSH, uc.TLB_FLUSH):
+            self._control(self._handle, flush)
+        self._due = FLUSH_TLB
+        self._loaded_cr3 = self.tlb_flushes = self.code_flushes = 0
+        self._push()
 
     def attach(self, traps: TrapHandler) -> None:
         """Set the kernel that the CPU enters. Not while `run` is active."""

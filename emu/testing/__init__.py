@@ -8,7 +8,8 @@ expect.py    expectations, and what they say of the evidence
 explain.py   where a difference comes from: a second run, traced
 golden.py    traces kept in files
 judge.py     all of these: a test's verdict
-loading.py   programs, assembled once
+loading.py   programs, assembled once; kept.py from one session to the next
+warm.py      systems on machines that others have used
 emulate.py   the same for tests written in Python
 cases.py     cases.toml: programs that have no source to write lines into
 

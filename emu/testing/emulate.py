@@ -16,6 +16,7 @@ from emu.testing.evidence import Cover
 from emu.testing.golden import compare_golden, golden_path
 from emu.testing.loading import load
 from emu.testing.variants import FORK_CALLS
+from emu.testing.warm import WarmSystem
 from emu.trace import Filter
 
 
@@ -48,7 +49,7 @@ class Again:
         """See Emulated.golden."""
         wanted = Filter(chosen)
         options = {**self.options, "traced": True} if wanted.functions() else self.options
-        with self.emulate.boot(self.prog, self.args, **options) as system:
+        with self.emulate.boot(self.prog, self.args, kind=WarmSystem, **options) as system:
             made = recorder(system, wanted)
             system.run()
             made.close()
@@ -69,7 +70,7 @@ class Emulate:
     def __call__(self, prog: Source, args: Sequence[str] = (), **options: Any) -> Emulated:
         """Run to the end. `options` are those of `emu.boot`; a fork policy may be sfork, as in `fork_kind`."""
         options.setdefault("exact", False)
-        with self.boot(prog, args, **options) as system:
+        with self.boot(prog, args, kind=WarmSystem, **options) as system:
             made = result_of(system, system.run())
             found = Emulated(**vars(made), again=Again(self, prog, args, options))
         self.results.append(found)

@@ -10,6 +10,7 @@ from emu.origin import origin
 from emu.peek import peek
 from emu.program import Program
 from emu.symbols import GuestSymbols, Symbols
+from emu.testing.warm import WarmSystem
 from mini_kernel.fs.stream import BytesStream
 from mini_kernel.observe import FaultRecord
 from mini_kernel.signal import default_action
@@ -147,7 +148,7 @@ def boot_variant(variant: "Variant", traced: bool = False) -> System:
         environment=environment,
     )
     streams = (BytesStream(plan.stdin), BytesStream(), BytesStream())
-    system = System(variant.program, plan.args, options, streams)
+    system = WarmSystem(variant.program, plan.args, options, streams)
     for path, data in plan.files.items():
         system.put_file(path, data)
     for errno, call, nth in plan.failures:
