@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from emu.boot import DEFAULT_ENVIRONMENT, Options, System
+from emu.api import boot
+from emu.boot import System
 from emu.listeners import Silent
 from emu.origin import origin
 from emu.peek import peek
 from emu.program import Program
 from emu.symbols import GuestSymbols, Symbols
 from emu.testing.warm import WarmSystem
-from mini_kernel.fs.stream import BytesStream
 from mini_kernel.observe import FaultRecord
 from mini_kernel.signal import default_action
 from mini_kernel.task import SigInfo, Task
@@ -135,22 +135,22 @@ class AtEnd(Silent):
 def boot_variant(variant: "Variant", traced: bool = False) -> System:
     """A system as the variant says, before its first instruction; on a traced machine for coverage."""
     plan = variant.plan
-    environment = {**DEFAULT_ENVIRONMENT, **plan.env, **variant.environment}
-    options = Options(
-        memory=variant.memory or plan.default_memory,
+    system = boot(
+        variant.program,
+        plan.args,
+        stdin=plan.stdin,
         fork=variant.policy,
+        memory=variant.memory or plan.default_memory,
+        env={**plan.env, **variant.environment},
         check=plan.check,
-        timeout=plan.timeout,
         max_insns=plan.max_insns,
+        timeout=plan.timeout,
         exact=plan.exact,
         schedule=variant.seed,
         traced=traced,
-        environment=environment,
+        files=plan.files,
+        kind=WarmSystem,
     )
-    streams = (BytesStream(plan.stdin), BytesStream(), BytesStream())
-    system = WarmSystem(variant.program, plan.args, options, streams)
-    for path, data in plan.files.items():
-        system.put_file(path, data)
     for errno, call, nth in plan.failures:
         system.fail_syscall(errno, call or None, nth)
     if plan.refused:

@@ -4,7 +4,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from emu.testing.evidence import REGISTERS, Evidence
 from emu.testing.values import Words, number
@@ -24,6 +24,7 @@ _TEXTS: Final = ("stdout", "stderr")
 _PLAIN: Final = ("exit", "signal", "si_code", "mappings", "leaks", "ending")
 _FRAMES: Final = ("allocated", "in_use", "peak")
 _COUNTERS: Final = ("instructions", "tlb_flushes", "code_flushes")
+_GROUPS: Final = ("faults", "syscalls", "signals", "forks")
 _U64: Final = (1 << 64) - 1
 
 Value = int | bytes
@@ -90,13 +91,16 @@ class Expectation:
 
 
 def _ledger(evidence: Evidence, path: str) -> int:
-    """A count by its path; what never happened is 0."""
+    """A count by its path, a group's is that of all in it; what never happened is 0."""
     group, _, name = path.partition(".")
     if group == "frames":
         return evidence.ledger["frames"][name]
     total: Any = evidence.ledger["total"]
     value = total.get(group, evidence.ledger.get(group, 0))
-    return value.get(name, 0) if isinstance(value, dict) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    if not isinstance(value, dict):
+        return value
+    counts = cast(dict[str, int], value)
+    return counts.get(name, 0) if name else sum(counts.values())
 
 
 def parse_expectation(words: Words, text: str) -> Expectation:
@@ -173,7 +177,7 @@ def _known(subject: str) -> bool:
     group, dot, name = subject.partition(".")
     if not dot:
         costs = (*MemoryCosts.__slots__, "blocks", "context_switches", *_COUNTERS)
-        return subject in (*_TEXTS, *_PLAIN, *REGISTERS, *costs)
+        return subject in (*_TEXTS, *_PLAIN, *REGISTERS, *costs, *_GROUPS)
     names: dict[str, Any] = {
         "faults": FAULT_CLASSES,
         "syscalls": set(syscall_names.values()),

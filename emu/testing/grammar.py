@@ -5,7 +5,7 @@ r"""EXPECT and RUN lines of a source file, in comments (`#`, `;` or `//`).
     # EXPECT stdout == "hi\n"             contains "text", matches "regular expression"; stderr likewise
     # EXPECT memory[counter] == 3         memory[table + 8, 4]: offset and size; or a string
     # EXPECT faults.cow_copy == 1         any path of the ledger: syscalls.mmap, frames.peak, tables_shared, ...
-    # EXPECT faults.demand_zero <= 12     == != <= >= < >
+    # EXPECT faults.demand_zero <= 12     == != <= >= < >; faults, syscalls, signals, forks alone: all of them
     # EXPECT mappings == 4                areas at the end; leaks: those the program mapped and did not unmap
     # EXPECT golden "start" "syscalls"    the trace is the one kept in golden/FILE.start.trace; with a filter
 

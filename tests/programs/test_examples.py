@@ -7,24 +7,22 @@ Two more lines that an example may have: `# FORK classic` if it must start with 
 """
 
 import functools
-import operator
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from program_lab import NOT_NATIVE, Run, assemble, compile_c, compiler_missing, in_lab, natively, write_executable
 
-from mini_kernel.uapi import constants
+from emu.program import Program
+from emu.testing import parse_source
+from emu.testing.evidence import Evidence
+from emu.testing.expect import Expectation
 from userland.catalogue import EXAMPLES as DIRECTORY
 from userland.catalogue import INCLUDE, programs
 
 INPUT = b"one\ntwo\n"
-EXPECT = re.compile(r"^# EXPECT (\S+) (==|>=|<=) (.+)$", re.M)
 FORK = re.compile(r"^# FORK (classic)$", re.M)
 LAB_ONLY = re.compile(r"^# LAB ONLY: (.+)$", re.M)
-COMPARE: dict[str, Callable[[Any, Any], bool]] = {"==": operator.eq, ">=": operator.ge, "<=": operator.le}
 #: Those that end as they should; bugs has sessions (tests/prompt/test_catalogue.py), project a suite of its own.
 EXAMPLES = [path for path in programs().values() if path.suffix == ".asm" and path.parent == DIRECTORY]
 ANY_POLICY = [path for path in EXAMPLES if not FORK.search(path.read_text())]
@@ -33,9 +31,9 @@ EXPLICIT = [path for path in ANY_POLICY if path.stem.startswith(("odf_", "sfork_
 FORK_SERVER = programs()["fork_server"]
 
 
-def expectations(paths: list[Path]) -> list[tuple[Path, str, str, str]]:
-    """(example, what, comparison, right-hand side) of every EXPECT line."""
-    return [(path, *found) for path in paths for found in EXPECT.findall(path.read_text())]
+def expectations(paths: list[Path]) -> list[tuple[Path, Expectation]]:
+    """Every EXPECT line of each."""
+    return [(path, expectation) for path in paths for expectation in parse_source(path).expectations]
 
 
 @functools.cache
@@ -43,42 +41,36 @@ def lab(path: Path, fork: str = "classic") -> Run:
     return in_lab(assemble(path.read_text(), path.name), name=path.stem, stdin=INPUT, fork=fork)
 
 
-def value(run: Run, what: str) -> Any:
-    """What an EXPECT line names, as it came out; a group of counters without a name means their sum."""
-    group, _, name = what.partition(".")
-    if name:
-        return run.ledger[group].get(name, 0)
-    if what == "si_code":
-        return run.records[0].code
-    if what in run.ledger:
-        found: Any = run.ledger[what]
-        return found if isinstance(found, int) else sum(found.values())
-    return {"exit": run.status, "signal": -run.status, "stdout": run.stdout}[what]
-
-
-def wanted(text: str) -> Any:
-    """The right-hand side of an EXPECT line."""
-    if text.startswith('"'):
-        return text[1:-1].encode().decode("unicode_escape").encode()
-    return int(text) if text.isdigit() else constants()[text]
+def evidence(run: Run) -> Evidence:
+    """What expectations are about."""
+    killed = run.status < 0
+    return Evidence(
+        program=Program("", "", b"", None),
+        ending="exited",
+        exit=None if killed else run.status,
+        signal=-run.status if killed else None,
+        si_code=run.records[0].code if run.records else None,
+        stdout=run.stdout,
+        ledger={"total": run.ledger},
+    )
 
 
 def by_name(value: object) -> str:
-    return getattr(value, "stem", str(value))
+    return value.text if isinstance(value, Expectation) else getattr(value, "stem", str(value))
 
 
-@pytest.mark.parametrize(("path", "what", "comparison", "text"), expectations(EXAMPLES), ids=by_name)
-def test_an_expectation_holds(path: Path, what: str, comparison: str, text: str) -> None:
+@pytest.mark.parametrize(("path", "expected"), expectations(EXAMPLES), ids=by_name)
+def test_an_expectation_holds(path: Path, expected: Expectation) -> None:
     """Each EXPECT line, with all invariants recomputed after every kernel entry."""
-    assert COMPARE[comparison](value(lab(path), what), wanted(text))
+    found = evidence(lab(path))
+    assert expected.holds(found), expected.found(found)
 
 
-@pytest.mark.parametrize(("path", "what", "comparison", "text"), expectations(EXPLICIT), ids=by_name)
-def test_odfork_and_sfork_cost_the_same_when_all_forks_are_on_demand(
-    path: Path, what: str, comparison: str, text: str
-) -> None:
+@pytest.mark.parametrize(("path", "expected"), expectations(EXPLICIT), ids=by_name)
+def test_odfork_and_sfork_cost_the_same_when_all_forks_are_on_demand(path: Path, expected: Expectation) -> None:
     """Each EXPECT line of the examples that choose their forks themselves, under --fork odf."""
-    assert COMPARE[comparison](value(lab(path, "odf"), what), wanted(text))
+    found = evidence(lab(path, "odf"))
+    assert expected.holds(found), expected.found(found)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=by_name)
@@ -110,7 +102,7 @@ def test_every_example_asks_a_question_and_expects_something() -> None:
         text = path.read_text()
         assert text.startswith("# "), path
         assert "?" in text.partition("\n\n")[0], path
-        assert EXPECT.search(text), path
+        assert parse_source(path).expectations, path
 
 
 def test_the_fork_server_survives_its_inputs_and_copies_little(tmp_path: Path) -> None:
