@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -125,6 +126,9 @@ class _Session:
     def converse(self) -> None:
         """Commands from the user, until `quit` or the end of input."""
         read = reader(self.shell.complete)
+        if self._interactive:
+            program = self.shell.d.system.program.name
+            print(f"{program} is at its first instruction; `help` lists the commands.", flush=True)
         while not self.shell.done:
             try:
                 line = read(self.shell.prompt)
@@ -178,9 +182,18 @@ class _Session:
 
     def _print(self, answer: "Answer") -> None:
         self.failed |= answer.failed
-        lines = map(self._paint, answer.lines)
+        lines = map(self._paint, self._fitted(answer.lines))
         sys.stdout.write("".join(f"{line}\n" for line in lines))
         sys.stdout.flush()
+
+    def _fitted(self, lines: list[str]) -> list[str]:
+        """As wide as the terminal, if a user sits there."""
+        if not (self._interactive and sys.stdout.isatty()):
+            return lines
+        from emu.prompt.fit import fit
+
+        width = shutil.get_terminal_size().columns
+        return [row for line in lines for row in fit(line, width)]
 
     def _paint(self, line: str) -> str:
         if not self._colours:

@@ -163,6 +163,7 @@ def last(d: "Debugger", point: Point) -> Stop | None:
 @contextmanager
 def coming_back(d: "Debugger") -> "Generator[None]":
     """Wherever it is gone to meanwhile, the system stands here again afterwards, as it does now."""
+    d.history.settle()
     origin, stops = d.now, d.stops
     try:
         yield

@@ -211,7 +211,8 @@ def code_around(
 ) -> list[CodeLine]:
     """Instructions before and after RIP. Those before are found by decoding from ever farther back until it fits."""
     rip = registers(d, tid).general[RIP] if rip is None else rip
-    for back in range(before * MAX_INSTRUCTION, 0, -1):
+    area = task_of(d, tid).mm.find(rip)
+    for back in range(min(before * MAX_INSTRUCTION, rip - area.start if area is not None else 0), 0, -1):
         lines = [line for line in code(d, rip - back, back, tid, rip) if line.address < rip]
         if lines and lines[-1].address + len(lines[-1].data) == rip and all(line.instruction for line in lines):
             return lines[-before:] + code(d, rip, after, tid, rip)

@@ -2,11 +2,13 @@
 
 They are C's in operators and precedence; all values are unsigned and have 64 bits. A register's name means its value
 (`$rax` too, and parts: eax, ax, al), a symbol's its address. Memory is read by `[address]`, 8 bytes, or `byte [..]`,
-`word [..]`, `dword [..]`, `qword [..]`; `*address` is the same as `[address]`. `pid` and `tid` are the task's.
+`word [..]`, `dword [..]`, `qword [..]`; `*address` is the same as `[address]`. As in gdb, `{int}address` and
+`*(int *)address` are of the size of a C type, and `(int)value` is cut to it. `pid` and `tid` are the task's.
 """
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from emu.prompt.errors import PromptError
@@ -27,16 +29,32 @@ class Scope(Protocol):
 
 Expression = Callable[[Scope], int]
 
+
+@dataclass(frozen=True)
+class Load:
+    """The expression that is memory: `size` bytes at `address`."""
+
+    address: Expression
+    size: int
+
+    def __call__(self, scope: Scope) -> int:
+        return scope.load(self.address(scope), self.size)
+
+
 _TOKEN: Final = re.compile(
     r"(?P<number>0[xX][0-9a-fA-F]+|0[bB][01]+|[0-9]+)(?![\w])"
     r"|(?P<name>\$?[A-Za-z_.@][\w.@$]*|\$\d*)"
     r"|(?P<char>'(?:\\.|[^\\'])')"
-    r"|(?P<operator><<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^~!<>()\[\]])"
+    r"|(?P<operator><<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^~!<>()\[\]{}])"
     r"|(?P<space>\s+)"
 )
 _SIZES: Final = {"byte": 1, "word": 2, "dword": 4, "qword": 8}
 _ESCAPES: Final = {"n": 10, "t": 9, "r": 13, "0": 0}
 _MAX_DEPTH: Final = 50
+_TYPES: Final = {"char": 1, "bool": 1, "short": 2, "int": 4, "long": 8, "size_t": 8, "uintptr_t": 8, "void": 1} | {
+    f"{sign}int{bits}_t": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+_TYPE_WORDS: Final = {**_TYPES, "unsigned": 4, "signed": 4, "const": 4, "volatile": 4}
 
 _BINARY: Final[dict[str, tuple[int, Callable[[int, int], int]]]] = {
     "||": (1, lambda a, b: int(bool(a or b))),
@@ -158,13 +176,19 @@ class _Parser:
 
     def _prefixed(self, operator: str, depth: int) -> Expression:
         if operator == "(":
+            if self._peek() in _TYPE_WORDS:
+                return self._cast(depth)
             inner = self.binary(0, depth)
             self._expect(")")
             return inner
+        if operator == "{":
+            size, pointers = self._type("}")
+            return Load(self._unary(depth), 8 if pointers else size)
         if operator == "[":
             return self._memory(8, depth)
         if operator == "*":
-            return _load(self._unary(depth), 8)
+            size = self._pointed()
+            return Load(self._unary(depth), size)
         if operator == "&":  # of a symbol: its address, which it is anyway
             return self._unary(depth)
         if operator not in _UNARY:
@@ -172,10 +196,42 @@ class _Parser:
         apply, operand = _UNARY[operator], self._unary(depth)
         return lambda scope: apply(operand(scope)) & U64
 
+    def _type(self, end: str) -> tuple[int, int]:
+        """(bytes, stars) of a C type, up to a bracket."""
+        words: list[str] = []
+        while self._peek() in _TYPE_WORDS:
+            words.append(self._take().text)
+        if not words:
+            raise PromptError(f"{self._peek()!r} is no type: char, short, int, long, uint32_t, ...")
+        stars = 0
+        while self._peek() == "*":
+            self._take()
+            stars += 1
+        self._expect(end)
+        sizes = [_TYPES[word] for word in words if word in _TYPES]
+        return (8 if "long" in words else min(sizes, default=4)), stars
+
+    def _pointed(self) -> int:
+        """Bytes that `*` reads: those of the type, if a cast to a pointer follows."""
+        start = self._next
+        size = 8
+        if self._peek() == "(":
+            self._take()
+            if self._peek() in _TYPE_WORDS:
+                bytes_, stars = self._type(")")
+                size = bytes_ if stars == 1 else 8
+        self._next = start
+        return size
+
+    def _cast(self, depth: int) -> Expression:
+        size, stars = self._type(")")
+        operand, mask = self._unary(depth), U64 if stars else (1 << size * 8) - 1
+        return lambda scope: operand(scope) & mask
+
     def _memory(self, size: int, depth: int) -> Expression:
         address = self.binary(0, depth)
         self._expect("]")
-        return _load(address, size)
+        return Load(address, size)
 
 
 def _integer(text: str) -> int:
@@ -197,10 +253,6 @@ def _named(name: str) -> Expression:
         return found & U64
 
     return value
-
-
-def _load(address: Expression, size: int) -> Expression:
-    return lambda scope: scope.load(address(scope), size)
 
 
 def _apply(operation: Callable[[int, int], int], left: Expression, right: Expression) -> Expression:

@@ -7,8 +7,9 @@ from emu.debug import KINDS, Breakpoint, Catchpoint, EntryWatch, FrameWatch, Poi
 from emu.debug.events import Faulted, SyscallEntered
 from emu.debug.points import WatchKind
 from emu.prompt.errors import PromptError
+from emu.prompt.expression import Load, parse
 from emu.prompt.registry import command, one_of
-from emu.prompt.scope import condition
+from emu.prompt.scope import condition, part_of
 from emu.prompt.shell import Shell
 from emu.render import debug as text_of
 from mini_kernel.mm.fault import FAULT_CLASSES
@@ -16,6 +17,7 @@ from mini_kernel.uapi import signal_names, syscall_names
 
 _POINTS: Final = "points"
 _MAX_LENGTH: Final = 4096
+_ALL_OF: Final = ("breakpoints", "breakpoint", "br", "b")  # `delete breakpoints`
 _TAIL: Final = re.compile(r"(?:^|\s)(if|process)\s")
 
 
@@ -53,6 +55,7 @@ def _breakpoint(s: Shell, text: str, **settings: bool) -> list[str]:
     "break",
     "b",
     "br",
+    "hbreak",
     usage="[PLACE] [process N] [if CONDITION]",
     says="stop before an instruction",
     family=_POINTS,
@@ -63,7 +66,12 @@ def break_(s: Shell, text: str) -> list[str]:
 
 
 @command(
-    "tbreak", "tb", usage="[PLACE] [process N] [if CONDITION]", says="the same, once", family=_POINTS, completes="place"
+    "tbreak",
+    "tb",
+    usage="[PLACE] [process N] [if CONDITION]",
+    says="the same, once",
+    family=_POINTS,
+    completes="place",
 )
 def tbreak(s: Shell, text: str) -> list[str]:
     return _breakpoint(s, text, temporary=True)
@@ -72,6 +80,8 @@ def tbreak(s: Shell, text: str) -> list[str]:
 def _watch(s: Shell, text: str, kind: WatchKind) -> list[str]:
     tail = Tail(s, text)
     physical, head = _flag(tail.head, "-p")
+    for same in ("-l", "-location"):  # gdb's for: the address, not the expression; that is always meant here
+        head = _flag(head, same)[1]
     address, length = span(s, head)
     return _added(s, Watchpoint(address=address, length=length, kind=kind, physical=physical, **tail.settings))
 
@@ -81,12 +91,18 @@ def _flag(text: str, flag: str) -> tuple[bool, str]:
 
 
 def span(s: Shell, text: str) -> tuple[int, int]:
-    """`ADDRESS [, LENGTH]`: 8 bytes if not said. Raises EmuError."""
+    """`ADDRESS [, LENGTH]`: 8 bytes if not said; `*ADDRESS`, `*(int *)ADDRESS`, as gdb has it. Raises EmuError."""
     address, _comma, length = text.partition(",")
-    size = s.value(length) if length else 8
+    expression, name = parse(address), address.strip().removeprefix("$")
+    if part_of(name) is not None and not length and address.strip().startswith("$"):
+        raise PromptError(
+            f"registers cannot be watched: `watch *{address}` is the memory there; conditions ask registers"
+        )
+    memory = expression if isinstance(expression, Load) and address.lstrip()[:1] in ("*", "{") else None
+    size = s.value(length) if length else memory.size if memory is not None else 8
     if not 0 < size <= _MAX_LENGTH:
         raise PromptError(f"{size} bytes cannot be watched: 1 to {_MAX_LENGTH}")
-    return s.value(address), size
+    return memory.address(s.scope()) if memory is not None else s.value(address), size
 
 
 @command(
@@ -209,8 +225,25 @@ def _point(s: Shell, word: str) -> Point:
 
 
 def _chosen(s: Shell, text: str) -> list[Point]:
-    """Those that are named, all if none is."""
-    return [_point(s, word) for word in text.split()] if text else list(s.d.points)
+    """Those that are named, `2-4` too, all if none is."""
+    words = [word for word in text.replace(",", " ").split() if word not in _ALL_OF]
+    points: list[Point] = []
+    for word in words:
+        first, dash, last = word.partition("-")
+        if dash and first.isdecimal() and last.isdecimal():
+            points += [p for p in s.d.points if int(first) <= p.number <= int(last)]
+        else:
+            points.append(_point(s, word))
+    return points if words else list(s.d.points)
+
+
+@command("clear", usage="[PLACE]", says="remove the breakpoints at a place", family=_POINTS, completes="place")
+def clear(s: Shell, text: str) -> list[str]:
+    address = s.place(text) if text else s.rip()
+    found = [p for p in s.d.points if isinstance(p, Breakpoint) and p.address == address]
+    if not found:
+        raise PromptError(f"there is no breakpoint at {address:#x}")
+    return delete(s, " ".join(str(p.number) for p in found))
 
 
 @command(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from emu.prompt.elsewhere import elsewhere
 from emu.prompt.errors import PromptError
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ def commands() -> list[Command]:
 
 
 def find(word: str) -> Command:
-    """The command of this name, or the one that begins so. Raises PromptError."""
+    """The command of this name, or the one that begins so. Raises PromptError; for one of gdb's it says what to do."""
+    instead = elsewhere(word)
+    if instead is not None and not any(name.startswith(word) for name in COMMANDS):
+        raise PromptError(f"there is no {word!r} here: {instead}")
     return COMMANDS[one_of(word, COMMANDS, "command", lambda name: COMMANDS[name].names[0])]
 
 
@@ -77,10 +81,10 @@ def one_of(
         return word
     starting = [name for name in choices if name.startswith(word)] if word else []
     meanings = sorted({same(name) for name in starting})
-    if len(meanings) == 1:
-        return starting[0]
+    if meanings and all(meaning.startswith(meanings[0]) for meaning in meanings):
+        return meanings[0]  # `ste` is step, though there is stepi
     if meanings:
         raise PromptError(f"{word!r} can be {', '.join(meanings)}")
-    near = difflib.get_close_matches(word, [name for name in choices if len(name) > 2], 1, 0.5)
+    near = difflib.get_close_matches(word, [name for name in choices if len(name) > 2], 1, 0.6)
     hint = f": did you mean {near[0]!r}?" if near else ""
     raise PromptError(f"there is no {what} {word!r}{hint}")

@@ -4,11 +4,12 @@ import shlex
 from collections.abc import Callable
 from typing import Final
 
-from emu.debug import KINDS, Event, Stepped, Stop
+from emu.debug import KINDS, Event, Stepped, Stop, state
 from emu.prompt.errors import PromptError
+from emu.prompt.frames import shown
 from emu.prompt.registry import command, one_of
 from emu.prompt.shell import Shell
-from mini_kernel.x86 import RAX
+from mini_kernel.x86 import RAX, REGISTER_NAMES
 
 _RUNNING: Final = "running"
 _BACK: Final = "going back"
@@ -60,19 +61,31 @@ def start(s: Shell, text: str) -> list[str]:
     return s.going(lambda: s.d.until(main))
 
 
+@command("starti", usage="[ARGS...]", says="to the first instruction", family=_RUNNING)
+def starti(s: Shell, text: str) -> list[str]:
+    _begin(s, text)
+    return s.stopped(s.d.stand(Stepped))
+
+
 def _begin(s: Shell, text: str) -> None:
     """At the first instruction: by a new start, unless it is there."""
-    try:
-        arguments = shlex.split(text) or None
-    except ValueError as error:
-        raise PromptError(str(error)) from None
+    arguments = words(text) or s.arguments
     if arguments is not None or s.d.now != (0, 0) or s.d.history.frontier > s.d.now:
         s.restart(arguments)
+
+
+def words(text: str) -> list[str]:
+    """Arguments of a program as a shell splits them. Raises PromptError."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise PromptError(str(error)) from None
 
 
 @command(
     "continue",
     "c",
+    "cont",
     "fg",
     usage="[N]",
     says="run on; N: past the point it stands at N - 1 times",
@@ -139,6 +152,25 @@ def advance(s: Shell, text: str) -> list[str]:
     return s.going(lambda: s.d.until(address), stepping=True)
 
 
+@command("jump", "j", usage="PLACE", says="go on at another place", family=_RUNNING, completes="place")
+def jump(s: Shell, text: str) -> list[str]:
+    address = s.place(text)
+    state.set_register(s.d, "rip", address, s.task().tid)
+    return continue_(s, "")
+
+
+@command("return", usage="[VALUE]", says="leave the chosen frame at once, as if it had returned", family=_RUNNING)
+def return_(s: Shell, text: str) -> list[str]:
+    value = s.value(text) if text else None
+    caller, tid = s.frame_at(s.frame_number + 1), s.task().tid
+    for register, known in caller.registers.items():
+        state.set_register(s.d, REGISTER_NAMES[register], known, tid)
+    if value is not None:
+        state.set_register(s.d, "rax", value, tid)
+    s.frame_number = 0
+    return shown(s.frame())
+
+
 @command(
     "step-block", "sb", usage="[N]", says="to the next instruction that is jumped to", family=_RUNNING, repeats=True
 )
@@ -146,7 +178,9 @@ def step_block(s: Shell, text: str) -> list[str]:
     return times(s, text, s.d.step_block)
 
 
-@command("step-call", "sc", says="before the next system call of any task", family=_RUNNING, repeats=True)
+@command(
+    "step-call", "sc", "nextsyscall", says="before the next system call of any task", family=_RUNNING, repeats=True
+)
 def step_call(s: Shell, text: str) -> list[str]:
     return s.going(s.d.step_call)
 
@@ -250,6 +284,21 @@ def mark(s: Shell, text: str) -> list[str]:
         raise PromptError(f"{name!r} cannot be the name of a mark")
     s.marks[name] = s.moment(when.strip()) if when else s.d.now
     return [f"{name} is {time_text(s.marks[name])}"]
+
+
+@command("checkpoint", says="give this moment a number, for `restart`", family=_BACK)
+def checkpoint(s: Shell, text: str) -> list[str]:
+    number = max((int(name) for name in s.marks if name.isdecimal()), default=0) + 1
+    s.marks[str(number)] = s.d.now
+    return [f"checkpoint {number} is {time_text(s.d.now)}: restart {number}"]
+
+
+@command("restart", usage="N", says="to a checkpoint", family=_BACK, completes="mark")
+def restart(s: Shell, text: str) -> list[str]:
+    if text not in s.marks:
+        raise PromptError(f"there is no checkpoint {text}" if text else "which checkpoint? `marks` lists them")
+    moment = s.marks[text]
+    return s.going(lambda: s.d.go(moment))
 
 
 @command("marks", says="the moments that have names", family=_BACK)

@@ -36,13 +36,19 @@ _ALIASES: Final = {"pc": "rip", "sp": "rsp", "fp": "rbp"}
 class TaskScope:
     """Of one task; the current one if `tid` is None. `values` are those of `print`: $1, $2, ...
 
-    `frame`: what is known of registers in an outer frame; without it they are the task's.
+    `frame`: what is known of registers in an outer frame; without it they are the task's. `variables`: of `set $x`.
     """
 
     def __init__(
-        self, d: Debugger, tid: int | None = None, values: list[int] | None = None, frame: dict[int, int] | None = None
+        self,
+        d: Debugger,
+        tid: int | None = None,
+        values: list[int] | None = None,
+        frame: dict[int, int] | None = None,
+        variables: dict[str, int] | None = None,
     ) -> None:
         self._d = d
+        self._variables = variables or {}
         self._frame = frame
         self._tid = tid
         self._values = values or []
@@ -53,6 +59,8 @@ class TaskScope:
             index = int(plain) if plain else len(self._values)
             return self._values[index - 1] if 0 < index <= len(self._values) else None
         value = self._register(plain)
+        if value is None and name.startswith("$"):
+            return self._variables.get(plain)
         if value is None and not name.startswith("$"):
             value = self._d.symbols(self._d.kernel.tasks.get(self._tid or 0)).addresses().get(name)
         return value
@@ -80,6 +88,12 @@ class TaskScope:
         if len(data) < size:
             raise PromptError(f"{address:#x} cannot be read")
         return int.from_bytes(data, "little")
+
+
+def part_of(name: str) -> tuple[str, int, int] | None:
+    """(register, first bit, bits) of a register or a part of one; None for another name."""
+    name = _ALIASES.get(name, name)
+    return _PARTS.get(name, (name, 0, 64) if name in _WHOLE else None)
 
 
 def register_names() -> list[str]:

@@ -50,6 +50,9 @@ class Shell:
     context    sections shown after a stop; empty: the stop alone
     marks      moments with names
     values     what `print` printed: $1, $2, ...
+    variables  what `set $name = VALUE` made
+    arguments  of `set args`: what `run` gives the program if it is not told otherwise
+    displays   expressions that are shown after each stop, by number: (format, text)
     done       the user wants to leave
     traced     commands of files are shown before they are run
     """
@@ -72,12 +75,15 @@ class Shell:
         self.frame_number = 0
         self.marks: dict[str, Time] = {}
         self.values: list[int] = []
+        self.variables: dict[str, int] = {}
+        self.arguments: list[str] | None = None
+        self.displays: dict[int, tuple[str, str]] = {}
         self.scripts: dict[int, list[str]] = {}
         self.done = False
         self.traced = False
         self.before: tuple[int, Registers] | None = None  # (tid, registers) before the last run
         self.examined = ""  # what an empty `x` goes on with
-        self.listed: tuple[str, int] | None = None  # (file, line) behind what was listed last
+        self.listed: tuple[str, int, int] | None = None  # (file, line, line behind) of what was listed last
         self._last: tuple[Command, str] | None = None
         self._block: tuple[int, list[str]] | None = None  # commands of a point that are being typed
         self._depth = 0
@@ -199,7 +205,8 @@ class Shell:
 
     def scope(self) -> TaskScope:
         """What names mean there."""
-        return TaskScope(self.d, self.selected, self.values, self.frame().registers if self.frame_number else None)
+        frame = self.frame().registers if self.frame_number else None
+        return TaskScope(self.d, self.selected, self.values, frame, self.variables)
 
     def value(self, text: str) -> int:
         """Of an expression. Raises EmuError."""
@@ -260,7 +267,9 @@ class Shell:
         """Every reason of a stop, and the context that is wanted."""
         stops = self.d.stops if stop in self.d.stops else [stop]
         lines = short_lines(self.d, stops)
-        return [*lines, *context_lines(self.d, self.context, self.before)] if self.context else lines
+        if self.context:
+            lines += context_lines(self.d, self.context, self.before)
+        return lines + COMMANDS["display"].action(self, "") if self.displays and self.d.current is not None else lines
 
     # -- completion ---------------------------------------------------------------------------------
 
@@ -269,6 +278,10 @@ class Shell:
         before, _space, last = text.rpartition(" ")
         if not before.strip():
             return sorted(name for name in COMMANDS if name.startswith(last) and len(name) > 1)
+        sign = next((sign for sign in ("*$", "$", "*", "&") if last.startswith(sign)), "")
+        if sign:
+            found = self.complete(f"{before} {last.removeprefix(sign)}")
+            return [f"{sign}{word}" for word in found if "$" not in sign or word in register_names()]
         try:
             found = find(before.split()[0].partition("/")[0])
         except EmuError:
