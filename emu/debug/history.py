@@ -74,6 +74,7 @@ class History:
     def _take(self, root: bool = False) -> None:
         d = self._d
         self.wake = 0
+        self._measure()
         began = time.perf_counter()
         snapshot = self._store.take(d.now, root, d.tap.preempts, d.tap.last_entry, self.shelf.last)
         self.shelf.add(snapshot)
@@ -82,6 +83,8 @@ class History:
         if self._speed:
             wanted = int(cost * OVERHEAD * self._speed)
             self.interval = min(max(wanted, FIRST_INTERVAL), MAX_INTERVAL)
+        if self._ran is not None:
+            self.started()  # to take a snapshot is not to run
 
     def _restore(self, snapshot: Snapshot) -> None:
         d = self._d
@@ -100,12 +103,17 @@ class History:
 
     def stopped(self) -> None:
         """The machine has stopped."""
-        if self._ran is not None:
-            instructions, seconds = self._d.machine.instructions() - self._ran[0], time.perf_counter() - self._ran[1]
-            self._ran = None
-            if instructions > 10_000:
-                self._speed = instructions / seconds
+        self._measure()
+        self._ran = None
         self.frontier = max(self.frontier, self._d.now)
+
+    def _measure(self) -> None:
+        """How fast it ran since it started."""
+        if self._ran is None:
+            return
+        instructions, seconds = self._d.machine.instructions() - self._ran[0], time.perf_counter() - self._ran[1]
+        if instructions > 10_000:
+            self._speed = instructions / seconds
 
     def budget(self) -> int:
         """Instructions until the history wants to be asked again."""

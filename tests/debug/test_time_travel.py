@@ -1,11 +1,13 @@
 """Going back and forth: every moment is the same whichever way one comes to it, and nothing is changed by looking."""
 
+import itertools
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from debug_lab import debugged, ending, example, fingerprint, random_forks, run_to_end, stripped
 
-from emu.debug import AtBeginning, Breakpoint, Catchpoint, EntryWatch, Stepped, Watchpoint
+from emu.debug import AtBeginning, Breakpoint, Catchpoint, EntryWatch, Stepped, Watchpoint, history
 from emu.debug.events import FrameCopied, TableBroken
 
 
@@ -128,3 +130,14 @@ def test_who_broke_the_table() -> None:
         assert wrote is not None and wrote.time.instructions == broken.time.instructions + 1
         d.go(here[0])
         assert fingerprint(d) == here
+
+
+def test_snapshots_that_cost_much_are_taken_less_often_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock is a second later: a snapshot costs as much as all that was run since the last one."""
+    seconds = itertools.count()
+    monkeypatch.setattr(history, "time", SimpleNamespace(perf_counter=lambda: float(next(seconds))))
+    with debugged(stripped("_start: jmp _start")) as d:
+        first = d.history.interval
+        d.cont(limit=4 * first)
+        assert d.history.interval > 5 * first
+        assert len(d.history.shelf.all) == 2  # the beginning, and after the first interval
