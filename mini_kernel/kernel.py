@@ -31,7 +31,7 @@ from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.pagecache import PageCache
 from mini_kernel.net import listing
 from mini_kernel.net.network import Network
-from mini_kernel.observe import FaultRecord, Observer
+from mini_kernel.observe import FaultRecord, Observer, SignalGate
 from mini_kernel.oom import OomKiller
 from mini_kernel.sched import Scheduler
 from mini_kernel.snapshot import Image
@@ -44,7 +44,7 @@ from mini_kernel.uapi.signal import SIGKILL
 
 #: Families of processes and trees of directories are as deep as the guest likes.
 _NODES: Final = (Process, Task, Directory)
-_HANDLE_NAMES: Final = ("ram", "cpu", "observer")
+_HANDLE_NAMES: Final = ("ram", "cpu", "observer", "gate")
 MAX_RECORDS: Final = 1000  # fault records that are kept
 MAX_LEDGERS: Final = 4096  # dead processes whose costs are kept apart; the rest are only in the sum
 
@@ -75,6 +75,7 @@ class Kernel:
         self.ram = ram
         self.cpu = cpu
         self.observer: Observer | None = None
+        self.gate: SignalGate | None = None
         self.plan = Plan()
         self.config = config or Config()
         self.checking = self.config.checking

@@ -38,6 +38,17 @@ class Observer(Protocol):
         ...
 
 
+class SignalGate(Protocol):
+    """A debugger that stands before signals. Left out of snapshots."""
+
+    def holds(self, task: Task, info: SigInfo) -> bool:
+        """Asked inside a kernel entry when a signal is about to be taken and delivered to the task that has the CPU.
+
+        True: not now. The signal stays pending, the machine is stopped, and `Traps.dispatch` goes on with it.
+        """
+        ...
+
+
 class Sharer(NamedTuple):
     """Another process whose tables lead to the same frame or PTE table."""
 

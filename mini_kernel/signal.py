@@ -91,10 +91,19 @@ _FPU_SIZE: Final = 512
 _MXCSR_BITS: Final = 0xFFFF  # others are reserved (SDM vol. 1 10.2.3)
 _RED_ZONE: Final = 128  # below RSP, belongs to the interrupted function (psABI 3.2.2)
 MINSIGSTKSZ: Final = 2048
+SIGINFO_SIZE: Final = 128
 
 
 def take(task: Task) -> SigInfo | None:
-    """Remove and return the next signal to deliver, None if all that are pending are blocked.
+    """Remove and return the next signal to deliver, None if all that are pending are blocked."""
+    info = due(task)
+    if info is None or info.signo == SIGKILL:
+        return info
+    return dequeue(task.process, task.pending if _holds(task.pending, info) else task.process.pending, info)
+
+
+def due(task: Task) -> SigInfo | None:
+    """The next signal to deliver.
 
     SIGKILL comes first, then what the thread's own faults sent, then signals of faults however sent, then low numbers;
     the thread's before the process's, equal numbers in the order they came (Linux get_signal, next_signal).
@@ -105,13 +114,17 @@ def take(task: Task) -> SigInfo | None:
         if pending:
             ready = [i for i in pending if not task.blocked & bit(i.signo)]
             if ready:
-                return dequeue(task.process, pending, min(ready, key=_urgency))
+                return min(ready, key=_urgency)
     return None
 
 
-def _urgency(info: SigInfo) -> tuple[bool, bool, int]:
+def _holds(pending: list[SigInfo], info: SigInfo) -> bool:
+    return any(other is info for other in pending)
+
+
+def _urgency(info: SigInfo) -> tuple[bool, bool, bool, int]:
     fault = info.signo in FAULT_SIGNALS
-    return not (fault and info.code > 0), not fault, info.signo
+    return not info.told, not (fault and info.code > 0), not fault, info.signo
 
 
 def take_awaited(task: Task, mask: int) -> SigInfo | None:
@@ -182,6 +195,14 @@ def pack_info(info: SigInfo) -> bytes:
     else:
         fields = structs.siginfo_kill(info.pid, info.uid, info.value if info.code < 0 and info.code != SI_TKILL else 0)
     return structs.pack_siginfo(info.signo, info.code, fields, info.errno)
+
+
+def unpack_info(data: bytes) -> SigInfo:
+    """The signal that 128 bytes of siginfo_t describe. Raises ValueError for another size."""
+    if len(data) != SIGINFO_SIZE:
+        raise ValueError(f"{len(data)} bytes are no siginfo_t")
+    signo, errno, code = struct.unpack_from("<iii", data)
+    return SigInfo(signo, code, fields=data[16:], errno=errno)
 
 
 # -- the frame ---------------------------------------------------------------------------------------

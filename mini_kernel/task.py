@@ -91,6 +91,7 @@ class SigInfo(NamedTuple):
     fields: bytes = b""  # the union of siginfo_t from offset 16, where it holds more than the fields above
     source: Source | None = None
     errno: int = 0
+    told: bool = False  # a debugger sent it, and is not asked about it
 
 
 class TrapInfo(NamedTuple):
@@ -363,6 +364,13 @@ def post(task: Task, info: SigInfo, pending: list[SigInfo]) -> None:
             _alert(thread, signo)
     else:
         alert_one(process, signo)
+
+
+def inject(task: Task, info: SigInfo) -> None:
+    """A debugger has the task get this signal next, whatever is pending. Ignored and blocked it can be."""
+    _continue_or_unstop(task.process, info.signo)
+    task.pending.insert(0, info._replace(told=True))
+    _alert(task, info.signo)
 
 
 def alert_one(process: Process, signo: int) -> None:

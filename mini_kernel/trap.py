@@ -276,8 +276,7 @@ class Traps:
                 continue
             if sched.current is not task:  # it finished its call and was preempted then
                 continue
-            if task.attention:
-                self._attend(task)
+            if task.attention and self._attend(task):
                 continue
             return
 
@@ -322,16 +321,20 @@ class Traps:
 
     # -- signals ------------------------------------------------------------------------------------
 
-    def _attend(self, task: Task) -> None:
-        """Deliver every signal that is due."""
+    def _attend(self, task: Task) -> bool:
+        """Deliver every signal that is due. False: a debugger stands before one."""
         task.attention = False
+        gate = self.k.gate
         while task.state is _RUNNABLE:
+            if gate is not None and (due := signal.due(task)) is not None and gate.holds(task, due):
+                task.attention = True
+                return False
             info = signal.take(task)
             if info is None:
                 break
             self._deliver(task, info)
         if task.state is not _RUNNABLE:
-            return
+            return True
         if task.saved_mask is not None:
             mask, task.saved_mask = task.saved_mask, None
             signal.set_mask(task, mask)
@@ -339,6 +342,7 @@ class Traps:
             self._cut_short(task, False)
         elif task.interrupted is not None:
             task.call, task.interrupted = task.interrupted[:2], None
+        return True
 
     def _deliver(self, task: Task, info: SigInfo) -> None:
         k = self.k
@@ -401,22 +405,25 @@ class Traps:
             task.ledger.unknown[-IA32_SYSCALL] += 1
             k.cpu.regs[RAX] = -ENOSYS & U64
         else:
-            signo, code, at_rip = _TRAP_SIGNALS.get(vector, (SIGSEGV, SI_KERNEL, False))
-            if vector in (VEC_MF, VEC_XM):
-                code = _float_code(k.cpu.fxsave(), vector)
-            self._fault_signal(
-                task, SigInfo(signo, code, address=k.cpu.regs[RIP] if at_rip else 0), vector, error, 0, ""
-            )
+            self._fault_signal(task, self._trap_signal(vector), vector, error, 0, "")
         if k.checking:
             k.check()
         if task.attention or k.sched.current is not task:
             self.dispatch()
 
-    def foresee(self, task: Task, vector: int) -> int:
-        """The signal an exception other than a page fault would send; 0 if it is emulated."""
+    def foresee(self, task: Task, vector: int) -> SigInfo | None:
+        """The signal an exception other than a page fault would send; None if it is emulated."""
         if vector == IA32_SYSCALL or (vector in (VEC_GP, VEC_UD) and self._timestamp_length(task)):
-            return 0
-        return _TRAP_SIGNALS.get(vector, (SIGSEGV, SI_KERNEL, False))[0]
+            return None
+        return self._trap_signal(vector)
+
+    def _trap_signal(self, vector: int) -> SigInfo:
+        """What an exception other than a page fault sends."""
+        cpu = self.k.cpu
+        signo, code, at_rip = _TRAP_SIGNALS.get(vector, (SIGSEGV, SI_KERNEL, False))
+        if vector in (VEC_MF, VEC_XM):
+            code = _float_code(cpu.fxsave(), vector)
+        return SigInfo(signo, code, address=cpu.regs[RIP] if at_rip else 0)
 
     def _page_fault(self, task: Task, error: int, cr2: int) -> None:
         """Repair the access, or send the signal that says why not."""

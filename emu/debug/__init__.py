@@ -5,11 +5,13 @@ from emu.debug.events import KINDS, Event, Time
 from emu.debug.log import Divergence
 from emu.debug.plan import DebugError, Follow
 from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, FrameWatch, Point, Points, Watchpoint
+from emu.debug.signals import Handling, Signals
 from emu.debug.stops import (
     AtBeginning,
     AtBreakpoint,
     BeforeCall,
     BeforeFault,
+    BeforeSignal,
     Caught,
     Ended,
     EntryChanged,
@@ -29,6 +31,7 @@ __all__ = [
     "AtBreakpoint",
     "BeforeCall",
     "BeforeFault",
+    "BeforeSignal",
     "Breakpoint",
     "Catchpoint",
     "Caught",
@@ -42,11 +45,13 @@ __all__ = [
     "Follow",
     "FrameChanged",
     "FrameWatch",
+    "Handling",
     "Interrupted",
     "LimitReached",
     "Point",
     "Points",
     "RecordingOver",
+    "Signals",
     "Stepped",
     "Stop",
     "TaskGone",

@@ -13,7 +13,7 @@ from emu.debug.points import Breakpoint, P, Point
 from emu.debug.runner import DebugError, Plan, Runner
 from emu.debug.stops import EntryChanged, Stop
 from emu.debug.unwind import backtrace
-from mini_kernel.task import State
+from mini_kernel.task import SigInfo, State
 from mini_kernel.x86 import RSP
 
 
@@ -174,6 +174,13 @@ class Debugger(Runner):
         return reverse.last(self, point)
 
     # -- by hand ------------------------------------------------------------------------------------
+
+    def send(self, signal: int | SigInfo, tid: int | None = None) -> None:
+        """Let a task, the current one if not said, get a signal next, in place of the one that it stands before.
+
+        0: no signal at all. Raises DebugError if there is no such task or signal.
+        """
+        self.signals.send(signal, tid)
 
     def switch(self, tid: int) -> None:
         """Give the CPU to another task. Raises DebugError if it cannot run now."""

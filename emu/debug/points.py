@@ -90,7 +90,7 @@ class FrameWatch(Point):
 class Catchpoint(Point):
     """Events of one kind; with `only`, those about one of these system calls, signals, fault classes, fork kinds.
 
-    `before`: system calls and faults are stopped before the kernel does anything.
+    `before`: system calls, faults and signals are stopped before the kernel does anything about them.
     """
 
     kind: type[Event] = Event

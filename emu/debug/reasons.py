@@ -5,15 +5,17 @@ Everything here is asked in the middle of a run (runner.py) and answers by addin
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Final
 
 from emu.boot import Ending, System
-from emu.debug.events import Event, Exited, Faulted, Forked, SyscallEntered
+from emu.debug.events import Event, Exited, Faulted, Forked, SignalDelivered, SyscallEntered
 from emu.debug.goals import Goal
 from emu.debug.history import History
 from emu.debug.log import EventLog
 from emu.debug.plan import Follow, Plan, ReplayInterrupted
 from emu.debug.points import Breakpoint, Catchpoint, P, Point, Points
 from emu.debug.sight import Sight
+from emu.debug.signals import Signals
 from emu.debug.stops import (
     AtBreakpoint,
     BeforeCall,
@@ -30,10 +32,12 @@ from emu.debug.stops import (
     TaskGone,
     Watched,
 )
-from emu.debug.tap import Call, Trap
+from emu.debug.tap import Call, Due, Trap
 from emu.debug.watching import Watches
 from emu.recording import Beyond
 from mini_kernel.x86 import RIP
+
+_STOPPED_BEFORE: Final = (SyscallEntered, Faulted, SignalDelivered)
 
 
 class Reasons(Sight):
@@ -43,6 +47,7 @@ class Reasons(Sight):
     log          everything that happened
     follow       whom a step goes along with when the task forks
     fatal        stop before an exception that will kill a process
+    signals      what to do about signals before they are delivered
     stops        everything that the last stop was about; verbs return the first
     """
 
@@ -54,6 +59,7 @@ class Reasons(Sight):
         self._fatal = True
         self.log = EventLog()
         self.follow: Follow = "parent"
+        self.signals = Signals(self)
         self.stops: list[Stop] = []
         self._watches = Watches(self.kernel, self.machine)
         self._plan = Plan(quiet=True)
@@ -63,6 +69,7 @@ class Reasons(Sight):
         self._marked: frozenset[int] = frozenset()
         self._prepared: int | None = None  # version of the points for which a usual plan was prepared, still valid
         self.tap.after = self._entry_over
+        self.tap.before_signal = self._before_signal
 
     @property
     def points(self) -> Points:
@@ -172,17 +179,17 @@ class Reasons(Sight):
         if rip not in self._marked:
             return
         for point in self._breaks:
-            if point.address == rip and point.tgid in (None, tgid) and self._counts(point):
+            if point.address == rip and point.tgid in (None, tgid) and self.counts(point):
                 self.stops.append(self._here(AtBreakpoint, point))
 
     def _accessed(self) -> None:
         for hit in self._watches.by_user(self.machine.accesses):
-            if self._counts(hit.point):
+            if self.counts(hit.point):
                 by = self.current.tid if self.current else 0
                 values = hit.point, by, False, hit.access, hit.where or 0, hit.old, hit.new
                 self.stops.append(self._here(Watched, *values))
 
-    def _counts(self, point: Point) -> bool:
+    def counts(self, point: Point) -> bool:
         """True if a point that was reached stops: its condition holds and it is not to be passed."""
         if not self.holds(point):
             return False
@@ -212,7 +219,7 @@ class Reasons(Sight):
         tgid = call.task.tgid
         for point in self._catches:
             wanted = point.before and point.enabled and point.kind is SyscallEntered and point.tgid in (None, tgid)
-            if wanted and (not point.only or call.number in point.only) and self._counts(point):
+            if wanted and (not point.only or call.number in point.only) and self.counts(point):
                 self._before_this(call, point)
                 return True
         if self._plan.event is SyscallEntered:
@@ -234,7 +241,7 @@ class Reasons(Sight):
         for point in self._catches:
             wanted = point.before and point.enabled and point.kind is Faulted
             wanted = wanted and point.tgid in (None, trap.task.tgid) and (not point.only or fault_class in point.only)
-            if wanted and self._counts(point):
+            if wanted and self.counts(point):
                 self._before(BeforeFault, point, *values)
                 return True
         if self._plan.event is Faulted or (self.fatal and trap.fatal and self._plan.points is None):
@@ -242,13 +249,16 @@ class Reasons(Sight):
             return True
         return False
 
+    def _before_signal(self, signal: Due) -> bool:
+        return self.signals.before(self._plan, self._catches, signal)
+
     def _before(self, kind: type[Stop], *values: object) -> None:
         self.stops.append(self._here(kind, *values))
 
     def _entry_begins(self) -> None:
         """Entries that are watched may have got A and D bits from the CPU since they were last looked at."""
         for change in self._watches.entries():
-            if self._counts(change.point):
+            if self.counts(change.point):
                 self.stops.append(self._here(EntryChanged, change.point, False, change.old, change.new))
 
     def _entry_over(self) -> bool:
@@ -266,23 +276,24 @@ class Reasons(Sight):
     def _catch(self, events: Iterable[Event]) -> None:
         for event in events:
             for point in self._catches:
-                if point.wants(event) and self._counts(point):
+                if point.wants(event) and self.counts(point):
                     self.stops.append(self._here(Caught, point, event))
-            if self._plan.event is not None and isinstance(event, self._plan.event):
+            wanted = self._plan.event
+            if wanted is not None and wanted not in _STOPPED_BEFORE and isinstance(event, wanted):
                 self.stops.append(self._here(Caught, None, event))
 
     def _watch(self) -> None:
         tid = self.kernel.sched.loaded.tid if self.kernel.sched.loaded else 0
         by = self.tap.events[0].tid if self.tap.events else tid
         for hit in self._watches.by_kernel():
-            if self._counts(hit.point):
+            if self.counts(hit.point):
                 values = hit.point, by, True, hit.access, self.machine.entered_from, hit.old, hit.new
                 self.stops.append(self._here(Watched, *values))
         for change in self._watches.entries():
-            if self._counts(change.point):
+            if self.counts(change.point):
                 self.stops.append(self._here(EntryChanged, change.point, True, change.old, change.new))
         for point, old, new in self._watches.frames():
-            if self._counts(point):
+            if self.counts(point):
                 self.stops.append(self._here(FrameChanged, point, old, new))
 
     def _follow(self, goal: Goal, events: Iterable[Event]) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emu.debug.events import Event, Switched, Time
+from emu.debug.events import Event, SignalDelivered, Switched, Time
 from emu.debug.points import Breakpoint, Point
 from emu.debug.runner import DebugError, Plan, ReplayInterrupted
-from emu.debug.stops import AtBeginning, BeforeCall, BeforeFault, EntryChanged, Interrupted, Stepped, Stop
+from emu.debug.stops import AtBeginning, BeforeCall, BeforeFault, BeforeSignal, EntryChanged, Interrupted, Stepped, Stop
 from emu.debug.unwind import backtrace
 from emu.machine import RECORD_BYTES
 from mini_kernel.x86 import RIP, RSP
@@ -45,6 +45,9 @@ def step(d: "Debugger", count: int) -> Stop:
     d.history.settle()
     origin = d.now
     tid = d.current.tid if d.current else _last_task(d)
+    if count and _delivered(d, origin, tid):
+        d.history.go(origin._replace(entries=origin.entries - 1))
+        count -= 1
     for _ in range(count if d.tap.is_behind_entry else 0):
         before = d.now
         d.history.canonical(before.instructions)
@@ -77,7 +80,7 @@ def _go_earlier(d: "Debugger", tid: int, count: int) -> bool:
     for turn in _turns(d, tid):
         begun = turn.end - turn.start
         if count < begun:
-            d.history.canonical(turn.end - count)
+            _before(d, turn.end - count, tid)
             return True
         count -= begun
         if count:
@@ -92,6 +95,22 @@ def _go_earlier(d: "Debugger", tid: int, count: int) -> bool:
             d.history.go(turn.got)
         return True
     return False
+
+
+def _delivered(d: "Debugger", time: Time, tid: int) -> bool:
+    """True if at this moment a task has just got a signal."""
+    return any(isinstance(event, SignalDelivered) and event.tid == tid for event in d.log.at(time))
+
+
+def _before(d: "Debugger", instructions: int, tid: int) -> None:
+    """To before the instruction after so many: one that is the first of a handler, behind the signal's delivery."""
+    for event in d.log.before(Time(instructions + 1, -1)):
+        if event.time.instructions < instructions:
+            break
+        if isinstance(event, SignalDelivered) and event.tid == tid:
+            d.history.go(event.time)
+            return
+    d.history.canonical(instructions)
 
 
 class _Turn(NamedTuple):
@@ -193,6 +212,8 @@ def _hold(d: "Debugger") -> None:
     for stop in d.stops:
         if isinstance(stop, BeforeCall | BeforeFault) and stop.time == d.now and d.current is not None:
             d.tap.held_at(d.current, isinstance(stop, BeforeCall))
+        elif isinstance(stop, BeforeSignal) and stop.time == d.now:
+            d.tap.told(stop.tid, stop.info.signo)
 
 
 def pinpoint(d: "Debugger", stop: EntryChanged) -> Stop:

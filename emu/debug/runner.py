@@ -9,7 +9,7 @@ from emu.debug.history import History
 from emu.debug.plan import DebugError, Plan, ReplayInterrupted
 from emu.debug.points import Point
 from emu.debug.reasons import Reasons
-from emu.debug.stops import Ended, Stop, stepped
+from emu.debug.stops import Ended, Stepped, Stop, stepped
 from emu.recording import Recording
 from mini_kernel.x86 import RIP
 
@@ -52,6 +52,7 @@ class Runner(Reasons):
         began = machine.instructions()
         if (
             task is None
+            or task.attention
             or began + 1 >= self.history.wake
             or self._prepared != self._points.version
             or self._watches.walks
@@ -65,6 +66,7 @@ class Runner(Reasons):
         goal.tid, goal.left = task.tid, 1
         self._plan, self._goal_since = self._one_step, began
         self.stops = []
+        self.signals.passed.clear()
         machine.mark(self._marked)
         tap.bound = self.history.bound
         done = False
@@ -94,6 +96,7 @@ class Runner(Reasons):
     def run(self, plan: Plan) -> Stop:
         """Run as planned; the first reason to stop."""
         self._begin(plan)
+        self.signals.passed.clear()
         if self.current is None:
             self.kernel.traps.dispatch()  # everybody waited for a key when an earlier run was interrupted
         if self.current is None:
@@ -151,8 +154,21 @@ class Runner(Reasons):
         if self.history.reached(take=False):
             self._prepare()
         self.rearm()
-        self._judge(self.machine.run())
+        if self.tap.is_before_signal:
+            self._pass_signal()
+        else:
+            self._judge(self.machine.run())
         return bool(self.stops)
+
+    def _pass_signal(self) -> None:
+        """On from before a signal, or stop before it."""
+        goal, into_handler = self._plan.goal, self.signals.go_on(self._plan)
+        if self.current is None and not self.stops:
+            self.stops.append(self._ended())
+        if goal is not None and into_handler:
+            goal.ran(1)
+            if not self.stops and goal.reached(self):
+                self.stops.append(self._here(Stepped))
 
     def rearm(self) -> None:
         """Tell the machine what the goal wants now."""
@@ -201,4 +217,5 @@ class Runner(Reasons):
     def stand(self, kind: type[Stop]) -> Stop:
         """A stop of this kind here and now."""
         self.stops = [self._here(kind)]
+        self.signals.passed.clear()
         return self.stops[0]

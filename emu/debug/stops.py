@@ -7,6 +7,7 @@ from emu.boot import Ending
 from emu.debug.events import Event, Time, Walk
 from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, FrameWatch, Watchpoint
 from mini_kernel.mm.foresee import Verdict
+from mini_kernel.task import SigInfo
 
 _new: Final = object.__new__
 
@@ -108,6 +109,19 @@ class BeforeFault(Stop):
     error: int
     address: int  # CR2
     verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class BeforeSignal(Stop):
+    """Before a signal is delivered: the registers are those of the code that it interrupts.
+
+    It is delivered when the system goes on, unless Debugger.send says otherwise.
+
+    point    the catchpoint; None: stopped because of Runner.handling
+    """
+
+    point: Catchpoint | None
+    info: SigInfo
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ The machine enters the tap instead of the kernel's trap handler; the tap passes 
 tells meanwhile, and looks at the result when the entry is over. Stops are asked for there, so that no kernel function
 is ever interrupted. Only calls and faults can also be stopped *before* the kernel sees them: the entry is undone, and
 the instruction comes again.
+
+Delivering a signal is an entry of its own, right behind the one that found it due: between them is a moment at which
+the registers are those of the interrupted code. It is there whether the system is stopped at it or not.
 """
 
 import zlib
@@ -35,11 +38,12 @@ from emu.debug.log import Divergence
 from emu.machine import DebugMachine
 from emu.tape import Tape
 from mini_kernel.mm.foresee import Verdict, foresee
-from mini_kernel.signal import is_handled
+from mini_kernel.signal import due, is_handled
 from mini_kernel.syscalls.table import TABLE
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.trap import ARGUMENTS
 from mini_kernel.uapi.numbers import SYS_execve, SYS_execveat
+from mini_kernel.uapi.signal import SIGKILL
 from mini_kernel.x86 import RAX, RIP, TASK_SIZE, VEC_BP, VEC_DB, VEC_PF
 
 _EXECS: Final = frozenset((SYS_execve, SYS_execveat))
@@ -74,14 +78,23 @@ class Trap:
     fatal: bool
 
 
+@dataclass(frozen=True)
+class Due:
+    """A signal that is about to be delivered."""
+
+    task: Task
+    info: SigInfo
+
+
 def _no_end() -> bool:
     return False
 
 
 class Tap:
-    """TrapHandler, Observer and MemoryListener in one.
+    """TrapHandler, Observer, SignalGate and MemoryListener in one.
 
-    before_call, before_fault    asked about each one; True: stop before it (the same one is not asked about again)
+    before_call, before_fault, before_signal
+                                 asked about each one; True: stop before it (the same one is not asked about again)
     before                       called when one begins, unless it is held back
     after                        called when an entry is over; True: stop
     bound                        a moment to stand still at
@@ -97,6 +110,7 @@ class Tap:
         self.machine = machine
         self.before_call: Callable[[Call], bool] | None = None
         self.before_fault: Callable[[Trap], bool] | None = None
+        self.before_signal: Callable[[Due], bool] | None = None
         self.after: Callable[[], bool] = _no_end
         self.before: Callable[[], None] | None = None
         self.tapes: tuple[Tape, ...] = ()
@@ -108,8 +122,14 @@ class Tap:
         self.events: list[Event] = []
         self._held: tuple[int, int] | None = None  # (tid, instructions) of the entry that was stopped before
         self._restarts: dict[int, int] = {}  # tid -> the instruction that its last entry left begun
+        self._told: dict[int, int] = {}  # tid -> the signal that it was stopped before
+        self._open = False  # an entry is going on
+        self._goes_on = False  # so is go_on
+        self._flushes = True  # flushes that are due have come up in it
+        self._by: Task | None = None  # who had the CPU when it began
         self._walk: Walk = ()
         system.observe(self)
+        self.kernel.gate = self
         self.kernel.frames.listener = self
         machine.attach(self)
 
@@ -118,13 +138,14 @@ class Tap:
         return Time(self.machine.instructions(), self.entries)
 
     def hold_again(self) -> None:
-        """An entry that was stopped before shall not go on, but stop before itself again."""
+        """A call or fault that was stopped before shall not go on, but stop before itself again."""
         self._held = None
 
     def forget(self, last_entry: Entry) -> None:
         """The system has been put back: nothing that was seen holds."""
         self.events = []
         self._held = None
+        self._told.clear()
         self._restarts.clear()
         self.last_entry = last_entry
 
@@ -134,6 +155,24 @@ class Tap:
         A system call's instruction has not been begun, one that faults has.
         """
         self._held = task.tid, self.machine.instructions() + call
+
+    def told(self, tid: int, signo: int) -> None:
+        """A task stands before this signal as if the system had just been stopped there."""
+        self._told[tid] = signo
+
+    def told_of(self, tid: int) -> int:
+        """The signal that the system was last stopped before in this task, 0 for none."""
+        return self._told.get(tid, 0)
+
+    def untold(self, tid: int) -> None:
+        """That signal is gone."""
+        self._told.pop(tid, None)
+
+    @property
+    def is_before_signal(self) -> bool:
+        """True if the current task is to look at signals before its next instruction."""
+        task = self.kernel.sched.current
+        return task is not None and task.attention
 
     @property
     def is_behind_entry(self) -> bool:
@@ -165,7 +204,7 @@ class Tap:
         ask = self.before_call
         if ask is not None and self._hold_call(task, ask):
             return
-        self._begin(True)
+        self._begin(task, True)
         number = self.machine.regs[RAX]
         self.kernel.traps.syscall()
         if self._was_cancelled():
@@ -173,8 +212,9 @@ class Tap:
             self.machine.undo_syscall()
             self.entries -= 1
             self.events = []
+            self._open = False
             return
-        self._end(task)
+        self._end()
 
     def exception(self, vector: int, error: int, cr2: int) -> None:
         """hw.TrapHandler."""
@@ -182,52 +222,84 @@ class Tap:
         ask = self.before_fault
         if ask is not None and vector not in (VEC_BP, VEC_DB) and self._hold_fault(task, vector, error, cr2, ask):
             return
-        self._begin(False)
+        self._begin(task, False)
         self._walk = self.walk(task, cr2) if vector == VEC_PF else ()
         rip = self.machine.regs[RIP]
         self._restarts[task.tid] = rip
         self.kernel.traps.exception(vector, error, cr2)
-        self._end(task)
+        self._end()
 
     def tick(self) -> None:
         """hw.TrapHandler."""
         if not self.preempts:
             return
         task = self._current()
-        self._begin(False)
+        self._begin(task, False)
         if self.machine.is_let_pass:
             self._restarts[task.tid] = self.machine.regs[RIP]
         self.kernel.traps.tick()
-        self._end(task)
+        self._end()
+
+    def go_on(self) -> None:
+        """From a stop before a signal: deliver it, or what has become of it by hand, or stop before another one.
+
+        Precondition: `is_before_signal`.
+        """
+        task = self._current()
+        info, self._flushes = due(task), False
+        if info is None or info.signo == SIGKILL:
+            self._part(task)
+        self._goes_on = True
+        try:
+            self.kernel.traps.dispatch()
+        finally:
+            self._goes_on = False
+        self._end()
 
     def _current(self) -> Task:
         task = self.kernel.sched.current
         assert task is not None
         return task
 
-    def _begin(self, call: bool) -> None:
+    def _part(self, task: Task) -> None:
+        """An entry begins, or the part of one that begins behind a moment at which it could be stopped."""
+        self.entries += 1
+        self.events = []
+        self._open, self._by = True, task
+
+    def _begin(self, task: Task, call: bool) -> None:
         if self.before is not None:
             self.before()
-        self.entries += 1
+        self._part(task)
         traps = self.last_entry.traps
         self.last_entry = Entry(self.machine.instructions(), call, traps if call else traps + 1)
         if not call and traps < len(self.digests) and self.digests[traps] != zlib.crc32(self.machine.regs):
             raise Divergence(self.now(), [], [], "the registers are others than when it was recorded")
-        self.events = []
+        self._flushes = True
 
-    def _end(self, before: Task) -> None:
+    def _end(self) -> None:
+        if not self._open:
+            return  # it was over when the machine was stopped before a signal
         machine = self.machine
-        if machine.flush_due:
-            self._add(Flushed, before, machine.flush_due == "code")
         task = self.kernel.sched.current
-        if task is not before:
-            self._add(Switched, before, task.tid if task is not None else 0)
         if task is not None:
             begun = self._restarts.pop(task.tid, None)
             if begun is not None and begun == machine.regs[RIP]:
                 machine.let_pass(begun)
-        if self.after():
+        if self._close():
             machine.stop()
+
+    def _close(self) -> bool:
+        """The entry is over, or its part up to a signal. True: stop."""
+        self._open = False
+        before, task = self._by, self.kernel.sched.current
+        assert before is not None
+        if self._flushes and self.machine.flush_due:
+            self._add(Flushed, before, self.machine.flush_due == "code")
+        self._flushes = False  # if it goes on, what has been told of is still due
+        if task is not before:
+            self._add(Switched, before, task.tid if task is not None else 0)
+        return self.after()
 
     # -- stops before the kernel ---------------------------------------------------------------------
 
@@ -264,9 +336,31 @@ class Tap:
         self.events = []
         self.machine.stop()
 
+    def holds(self, task: Task, info: SigInfo) -> bool:
+        """SignalGate."""
+        if info.signo == SIGKILL:
+            return False
+        if not (self._open or self._goes_on) or any(tape.cancelled for tape in self.tapes):
+            return True
+        told = self._told.get(task.tid) == info.signo
+        stop = self._open and self._close()
+        if not stop and not told and not info.told and self.before_signal is not None:
+            stop = self.before_signal(Due(task, info))
+        if stop:
+            self.machine.stop()
+            return True
+        if told:
+            del self._told[task.tid]
+        self._part(task)
+        return False
+
     def _is_fatal(self, task: Task, vector: int, verdict: Verdict | None) -> bool:
         """True if the process dies of this exception. (rdtsc, which the kernel emulates, is none.)"""
-        signo = verdict.signal if verdict is not None else self.kernel.traps.foresee(task, vector)
+        if verdict is not None:
+            signo = verdict.signal
+        else:
+            info = self.kernel.traps.foresee(task, vector)
+            signo = info.signo if info is not None else 0
         return bool(signo) and not (is_handled(task, signo) and not task.blocked & 1 << signo - 1)
 
     # -- what the kernel tells -----------------------------------------------------------------------

@@ -19,8 +19,8 @@ from mini_kernel.task import Task
 MAX_MEMORY: Final = 0x8000  # bytes in one memory packet
 _FEATURES: Final = (
     "PacketSize=20000;QStartNoAckMode+;multiprocess+;fork-events+;vfork-events+;exec-events+;swbreak+;hwbreak+;"
-    "vContSupported+;QCatchSyscalls+;QPassSignals+;ReverseStep+;ReverseContinue+;binary-upload+;qXfer:features:read+;"
-    "qXfer:auxv:read+;qXfer:siginfo:read+;qXfer:exec-file:read+;qXfer:threads:read+;qXfer:memory-map:read+"
+    "vContSupported+;QCatchSyscalls+;QPassSignals+;QProgramSignals+;ReverseStep+;ReverseContinue+;binary-upload+;qXfer:features:read+;"
+    "qXfer:auxv:read+;qXfer:siginfo:read+;qXfer:siginfo:write+;qXfer:exec-file:read+;qXfer:threads:read+;qXfer:memory-map:read+"
 )
 _HANDLERS: Final[dict[bytes, "_Handler"]] = {}
 OK: Final = b"OK"
@@ -192,8 +192,12 @@ class Session:
 
     @_answers(b"QPassSignals:")
     def _pass(self, text: bytes) -> bytes:
-        numbers = [int(n, 16) for n in text.split(b";") if n]
-        self.target.passed = frozenset(map(description.signal_to_linux, numbers)) - {0}
+        self.target.pass_signals(_linux_signals(text))
+        return OK
+
+    @_answers(b"QProgramSignals:")
+    def _program(self, text: bytes) -> bytes:
+        self.target.program = _linux_signals(text)
         return OK
 
     @_answers(b"qRcmd,")
@@ -219,7 +223,7 @@ class Session:
         if len(data) != sum(r.size for r in description.REGISTERS):
             return ERROR
         for number, register in enumerate(description.REGISTERS):
-            registers.assign(self.target.d, task, number, data[: register.size])
+            registers.assign(self.target.d, task, number, data[: register.size], self.target.aside)
             data = data[register.size :]
         return OK
 
@@ -230,9 +234,8 @@ class Session:
     @_answers(b"P")
     def _set_register(self, text: bytes) -> bytes:
         number, _, value = text.partition(b"=")
-        known = registers.assign(
-            self.target.d, self._thread(), register_number(number), bytes.fromhex(value.decode("ascii"))
-        )
+        data, aside = bytes.fromhex(value.decode("ascii")), self.target.aside
+        known = registers.assign(self.target.d, self._thread(), register_number(number), data, aside)
         return OK if known else ERROR
 
     @_answers(b"m")
@@ -268,7 +271,9 @@ class Session:
     @_answers(b"qXfer:")
     def _transfer(self, text: bytes) -> bytes:
         """qXfer:object:read:annex:offset,length."""
-        name, operation, annex, where = text.split(b":")
+        name, operation, annex, where = text.split(b":", 3)
+        if (name, operation) == (b"siginfo", b"write"):
+            return self._write_signal(where)
         if operation != b"read":
             return b""
         data = self._object(name, annex)
@@ -277,6 +282,16 @@ class Session:
         offset, length = extent(where)
         piece = data[offset : offset + min(length, MAX_MEMORY)]
         return (b"m" if offset + len(piece) < len(data) else b"l") + escape(piece)
+
+    def _write_signal(self, where: bytes) -> bytes:
+        """offset:data."""
+        offset, _, data = where.partition(b":")
+        at, new, task = int(offset, 16), unescape(data), self._thread()
+        old = self.target.signal_info(task.tgid)
+        if not 0 <= at <= at + len(new) <= len(old):
+            return ERROR
+        self.target.set_signal_info(task, old[:at] + new + old[at + len(new) :])
+        return b"%x" % len(new)
 
     def _object(self, name: bytes, annex: bytes) -> bytes | None:
         match name:
@@ -410,6 +425,11 @@ class Session:
         self.target.kill()
         self._over = not text
         return OK
+
+
+def _linux_signals(text: bytes) -> frozenset[int]:
+    """gdb's numbers, between semicolons."""
+    return frozenset(description.signal_to_linux(int(n, 16)) for n in text.split(b";") if n) - {0}
 
 
 def _missing() -> Task:

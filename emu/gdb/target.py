@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from emu.boot import System
+from emu.debug import state
 from emu.debug.debugger import Debugger
 from emu.debug.events import (
     Executed,
@@ -28,6 +29,7 @@ from emu.debug.stops import (
     AtBreakpoint,
     BeforeCall,
     BeforeFault,
+    BeforeSignal,
     Caught,
     Ended,
     Interrupted,
@@ -37,10 +39,10 @@ from emu.debug.stops import (
 from emu.gdb import description, registers
 from emu.gdb.inferior import Inferior
 from mini_kernel.process import exit_group
-from mini_kernel.signal import pack_info
+from mini_kernel.signal import pack_info, unpack_info
 from mini_kernel.task import SigInfo, State, Task
 from mini_kernel.uapi.numbers import SYS_clone, SYS_clone3, SYS_vfork
-from mini_kernel.uapi.signal import SI_USER, SIGINT, SIGKILL, SIGTRAP, TRAP_BRKPT
+from mini_kernel.uapi.signal import SIGINT, SIGKILL, SIGRTMAX, SIGTRAP, TRAP_BRKPT
 from mini_kernel.x86 import RIP
 
 _FORKS: Final = frozenset((SYS_vfork, SYS_clone, SYS_clone3))
@@ -66,6 +68,14 @@ class Halt(NamedTuple):
     tid: int = 0
 
 
+class FaultTold(NamedTuple):
+    """An exception that gdb was told of as the signal it becomes, before the kernel handles it."""
+
+    tid: int
+    signo: int
+    rip: int
+
+
 class Target:
     """One run of the program, under a debugger. `boot` makes the system anew."""
 
@@ -79,13 +89,14 @@ class Target:
         self.system = self._boot(arguments)
         self.d = Debugger(self.system)
         self.inferiors: dict[int, Inferior] = {}
-        self.passed: frozenset[int] = frozenset()  # signals that gdb does not want to see
+        self.passed: frozenset[int] = frozenset()  # signals that gdb does not want to see: see pass_signals
+        self.program: frozenset[int] | None = None  # signals that a process gets that is let go; None: all
         self.ended: Halt | None = None
         self.last: Halt | None = None
         self._queue: deque[Halt] = deque()
         self._vforks: dict[int, int] = {}  # parent tid -> child tid
-        self._held_fault: BeforeFault | None = None
-        self._announced: set[tuple[int, int]] = set()  # (tid, signal) told before the kernel sent it
+        self.aside: dict[int, registers.Aside] = {}
+        self._fault_told: FaultTold | None = None
         self._calls: list[Catchpoint] = []
         self._catch()
         if self.d.current is not None:
@@ -97,10 +108,12 @@ class Target:
 
     def _catch(self) -> None:
         """What every session wants to know of."""
-        self._standing = [self.d.add(Catchpoint(kind=kind)) for kind in (Forked, Executed, Exited, SignalDelivered)]
+        self._standing = [self.d.add(Catchpoint(kind=kind)) for kind in (Forked, Executed, Exited)]
         vfork_ends = Catchpoint(kind=SyscallReturned, only=_FORKS, condition=lambda d: bool(self._vforks))
         self._standing.append(self.d.add(vfork_ends))
         self.d.add(Catchpoint(kind=Faulted, only=_REFUSED, before=True))
+        self._signals = self.d.add(Catchpoint(kind=SignalDelivered, before=True))
+        self.pass_signals(self.passed)
 
     # -- threads ------------------------------------------------------------------------------------
 
@@ -118,7 +131,10 @@ class Target:
         return True
 
     def detach(self, tgid: int) -> None:
-        """Let a process go."""
+        """Let a process go, with the signal it stands before if gdb wants it to have that."""
+        for task in self.tasks(tgid) if self.program is not None else ():
+            if self.d.tap.told_of(task.tid) not in (0, *(self.program or ())):
+                self.d.send(0, task.tid)
         inferior = self.inferiors.pop(tgid, None)
         if inferior is not None:
             inferior.clear()
@@ -134,6 +150,12 @@ class Target:
             only = frozenset(numbers)
             for kind, before in ((SyscallEntered, True), (SyscallReturned, False)):
                 self._calls.append(self.d.add(Catchpoint(kind=kind, only=only, before=before)))
+
+    def pass_signals(self, numbers: frozenset[int]) -> None:
+        """These signals are delivered without a word."""
+        self.passed = numbers
+        self._signals.only = frozenset(range(1, SIGRTMAX + 1)) - numbers
+        self._signals.enabled = bool(self._signals.only)
 
     # -- running ------------------------------------------------------------------------------------
 
@@ -169,7 +191,8 @@ class Target:
         gdb was told of births and deaths when they happened, and is not told of them backwards.
         """
         self._queue.clear()
-        self._announced.clear()
+        self._fault_told = None
+        self.aside.clear()
         for point in self._standing:
             point.enabled = False
         try:
@@ -198,20 +221,21 @@ class Target:
         return halt
 
     def _send_signals(self, actions: dict[int, Action]) -> None:
-        """Signals that gdb passes on: the one of the last stop comes by itself, another is sent."""
-        fault, self._held_fault = self._held_fault, None
+        """Signals that gdb passes on: the one that a task stands before comes by itself, another takes its place."""
+        fault, self._fault_told = self._fault_told, None
         for tid, action in actions.items():
             task = self.d.kernel.tasks.get(tid)
             inferior = self.inferiors.get(task.tgid) if task else None
             if task is None or inferior is None:
                 continue
-            last = inferior.signal
-            if action.signo and (last is None or last.signo != action.signo):
-                self.d.intervene()
-                task.send_signal(action.signo, SI_USER)
-            elif not action.signo and fault is not None and fault.tid == tid:
+            info, inferior.signal = inferior.signal, None
+            if fault is not None and fault == (tid, action.signo, state.registers(self.d, tid).general[RIP]):
+                self._fault_told = fault
+                continue
+            if fault is not None and fault.tid == tid:
                 self.d.tap.hold_again()  # not delivered: the instruction faults, and stops, again
-            inferior.signal = None
+            if action.signo != self.d.tap.told_of(tid):
+                self.d.send(info if info is not None and info.signo == action.signo else action.signo, tid)
 
     def _hold(self, held: frozenset[int]) -> bool:
         """Keep these tasks from running; False if nobody else can."""
@@ -269,6 +293,8 @@ class Target:
                 return self._halt(stop, "05", f"syscall_entry:{stop.number:x};")
             case BeforeFault():
                 return self._fault(stop)
+            case BeforeSignal():
+                return self._due(stop)
             case Caught():
                 return self._event(stop)
             case AtBeginning():
@@ -295,8 +321,6 @@ class Target:
                     del self._vforks[event.tid]
                     return self._halt(stop, "05", "vforkdone:;", event.tid)
                 return self._halt(stop, "05", f"syscall_return:{event.number:x};", event.tid) if stop.point else None
-            case SignalDelivered():
-                return self._delivered(stop, event)
             case _:
                 return None
 
@@ -316,21 +340,19 @@ class Target:
         if stop.verdict is not None:
             info = SigInfo(stop.verdict.signal, stop.verdict.code, address=stop.address)
         else:
-            signo = self.d.kernel.traps.foresee(self.d.kernel.tasks[stop.tid], stop.vector)
-            info = SigInfo(signo, 1, address=stop.rip)
-        if not info.signo or info.signo in self.passed:
+            info = self.d.kernel.traps.foresee(self.d.kernel.tasks[stop.tid], stop.vector)
+        if info is None or not info.signo or info.signo in self.passed:
             return None
-        self._held_fault = stop
-        self._announced.add((stop.tid, info.signo))
+        self._fault_told = FaultTold(stop.tid, info.signo, stop.rip)
         return self._signal(stop, stop.tid, info)
 
-    def _delivered(self, stop: Stop, event: SignalDelivered) -> Halt | None:
-        """A signal has reached its handler, if gdb was not told of it when its cause stopped."""
-        key = event.tid, event.info.signo
-        if key in self._announced:
-            self._announced.discard(key)
+    def _due(self, stop: BeforeSignal) -> Halt | None:
+        """Before a signal is delivered, if gdb was not told of it when its cause stopped."""
+        fault = self._fault_told
+        if fault is not None and fault[:2] == (stop.tid, stop.info.signo):
+            self._fault_told = None
             return None
-        return None if event.info.signo in self.passed else self._signal(stop, event.tid, event.info)
+        return self._signal(stop, stop.tid, stop.info)
 
     def _signal(self, stop: Stop, tid: int, info: SigInfo) -> Halt | None:
         task = self.d.kernel.tasks.get(tid)
@@ -365,6 +387,14 @@ class Target:
         inferior = self.inferiors.get(tgid)
         info = inferior.signal if inferior else None
         return pack_info(info or SigInfo(SIGTRAP, TRAP_BRKPT))
+
+    def set_signal_info(self, task: Task, data: bytes) -> None:
+        """Another siginfo_t for the last stop: that is what is delivered. Raises ValueError for one that is none."""
+        info = unpack_info(data)
+        self.inferiors[task.tgid].signal = info
+        if self.d.tap.told_of(task.tid) == info.signo:
+            self.d.send(info, task.tid)
+            self.d.tap.told(task.tid, info.signo)
 
     def run_free(self) -> None:
         """Run on without a debugger, to the end or until interrupted."""

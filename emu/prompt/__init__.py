@@ -8,11 +8,11 @@ running.py points.py frames.py looking.py tables.py changing.py scripts.py    th
 colour.py       the same lines on a terminal
 """
 
-from emu.prompt import changing, displays, frames, info, listing, looking, points, running, scripts, tables
+from emu.prompt import changing, displays, frames, info, listing, looking, points, running, scripts, signals, tables
 from emu.prompt.errors import PromptError
 from emu.prompt.shell import PROMPT, Answer, Shell
 
 #: Where the commands come from, in the order of `help`.
-FAMILIES = (running, points, frames, looking, displays, listing, info, tables, changing, scripts)
+FAMILIES = (running, points, signals, frames, looking, displays, listing, info, tables, changing, scripts)
 
 __all__ = ["FAMILIES", "PROMPT", "Answer", "PromptError", "Shell"]

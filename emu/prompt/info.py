@@ -12,12 +12,10 @@ from emu.prompt.frames import backtrace, info_frame
 from emu.prompt.registry import command, one_of
 from emu.prompt.running import kind_of, time_text
 from emu.prompt.shell import Shell
-from emu.render import bits
+from emu.prompt.signals import info_handling, info_signals
 from emu.render import debug as text_of
 from emu.render.stats import stats_table
 from emu.symbols import SourceLine
-from mini_kernel.task import SigInfo
-from mini_kernel.uapi.signal import SIG_DFL, SIG_IGN
 
 _LOOKING: Final = "looking"
 _MAX_NAMES: Final = 200
@@ -61,27 +59,6 @@ def _tasks(s: Shell, _text: str) -> list[str]:
 
 def _maps(s: Shell, _text: str) -> list[str]:
     return text_of.area_lines(state.areas(s.d, s.task().tid))
-
-
-def _signals(s: Shell, _text: str) -> list[str]:
-    task = s.task()
-    blocked = [n for n in range(1, 65) if task.blocked >> n - 1 & 1]
-    rows = [f"blocked: {_names(blocked)}", f"pending: {_pending(task.pending)}"]
-    rows.append(f"pending for the process: {_pending(task.process.pending)}")
-    for number, action in sorted(task.process.actions.items()):
-        does = {SIG_DFL: "its default", SIG_IGN: "nothing: it is ignored"}.get(action.handler)
-        name = s.symbols().name(action.handler)
-        does = does or f"handler {action.handler:#x}" + (f" <{name}>" if name else "")
-        rows.append(f"{bits.signal_name(number)}: {does}")
-    return rows
-
-
-def _names(numbers: list[int]) -> str:
-    return " ".join(map(bits.signal_name, numbers)) or "none"
-
-
-def _pending(pending: list[SigInfo]) -> str:
-    return _names([info.signo for info in pending])
 
 
 def _events(s: Shell, text: str) -> list[str]:
@@ -191,7 +168,8 @@ INFO: Final[dict[str, Callable[[Shell, str], list[str]]]] = {
     "threads": _tasks,
     "inferiors": _tasks,
     "maps": _maps,
-    "signals": _signals,
+    "signals": info_signals,
+    "handling": info_handling,
     "events": _events,
     "ledger": _ledger,
     "sharing": _sharing,

@@ -4,16 +4,17 @@ import re
 from typing import Any, Final
 
 from emu.debug import KINDS, Breakpoint, Catchpoint, EntryWatch, FrameWatch, Point, Watchpoint
-from emu.debug.events import Faulted, SyscallEntered
+from emu.debug.events import Faulted, SignalDelivered, SyscallEntered
 from emu.debug.points import WatchKind
 from emu.prompt.errors import PromptError
 from emu.prompt.expression import Load, parse
-from emu.prompt.registry import command, one_of
+from emu.prompt.registry import command, numbered, one_of
 from emu.prompt.scope import condition, part_of
 from emu.prompt.shell import Shell
+from emu.prompt.signals import signal_of
 from emu.render import debug as text_of
 from mini_kernel.mm.fault import FAULT_CLASSES
-from mini_kernel.uapi import signal_names, syscall_names
+from mini_kernel.uapi import syscall_names
 
 _POINTS: Final = "points"
 _MAX_LENGTH: Final = 4096
@@ -172,7 +173,7 @@ def _catch(s: Shell, text: str, temporary: bool) -> list[str]:
     name = one_of(words[0], list(KINDS), "kind of event")
     kind = KINDS[name]
     only = frozenset(_only(name, word.strip(",")) for word in words[1:])
-    before = kind in (SyscallEntered, Faulted)
+    before = kind in (SyscallEntered, Faulted, SignalDelivered)
     settings = {"kind": kind, "only": only, "before": before, "text": name, "temporary": temporary}
     return _added(s, Catchpoint(**settings, **tail.settings))
 
@@ -182,18 +183,12 @@ def _only(kind: str, word: str) -> int | str:
     if word.isdecimal():
         return int(word)
     if kind in ("syscall", "return", "wait"):
-        return _number(word, syscall_names, "system call")
+        return numbered(word, syscall_names, "system call")
     if kind == "signal":
-        upper = word.upper()
-        return _number(upper if upper.startswith("SIG") else f"SIG{upper}", signal_names, "signal")
+        return signal_of(word)
     if kind == "fault":
         return one_of(word.replace("-", "_"), list(FAULT_CLASSES), "class of faults")
     return word
-
-
-def _number(word: str, names: dict[int, str], what: str) -> int:
-    found = one_of(word, list(names.values()), what)
-    return next(number for number, name in names.items() if name == found)
 
 
 @command(

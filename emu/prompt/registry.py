@@ -88,3 +88,9 @@ def one_of(
     near = difflib.get_close_matches(word, [name for name in choices if len(name) > 2], 1, 0.6)
     hint = f": did you mean {near[0]!r}?" if near else ""
     raise PromptError(f"there is no {what} {word!r}{hint}")
+
+
+def numbered(word: str, names: dict[int, str], what: str) -> int:
+    """The number that has this name, or a name that begins so. Raises PromptError as `one_of`."""
+    found = one_of(word, list(names.values()), what)
+    return next(number for number, name in names.items() if name == found)

@@ -21,6 +21,7 @@ from emu.prompt.errors import PromptError
 from emu.prompt.expression import evaluate
 from emu.prompt.registry import COMMANDS, Command, commands, find
 from emu.prompt.scope import TaskScope, register_names
+from emu.render import debug as text_of
 from emu.symbols import Symbols
 from mini_kernel.task import State, Task
 from mini_kernel.x86 import RIP
@@ -162,6 +163,7 @@ class Shell:
         old = self.d
         self.d = Debugger(system, self._recording)
         self.d.points, self.d.follow, self.d.fatal = old.points, old.follow, old.fatal
+        self.d.signals.handling = old.signals.handling
         old.system.close()
         self.select(None)
         self.before = None
@@ -266,7 +268,9 @@ class Shell:
     def describe(self, stop: Stop) -> list[str]:
         """Every reason of a stop, and the context that is wanted."""
         stops = self.d.stops if stop in self.d.stops else [stop]
-        lines = short_lines(self.d, stops)
+        signals = self.d.signals
+        passed = [text_of.passed_line(each, signals.handling[each.info.signo].deliver) for each in signals.passed]
+        lines = [*passed, *short_lines(self.d, stops)]
         if self.context:
             lines += context_lines(self.d, self.context, self.before)
         return lines + COMMANDS["display"].action(self, "") if self.displays and self.d.current is not None else lines

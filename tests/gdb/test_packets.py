@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from emu.boot import Options, System
+from emu.debug.events import SignalDelivered
 from emu.gdb import Target, description
 from emu.gdb.packet import INTERRUPT, MAX_PACKET, BadPacket, Reader, escape, frame, unescape
 from emu.gdb.session import Session
@@ -91,7 +92,7 @@ def test_nothing_is_claimed_that_is_not_there(session: Session) -> None:
     claims = session.answer(b"qSupported:multiprocess+").decode().split(";")
     for claim in claims:
         name = claim.rstrip("+")
-        if name.startswith("qXfer:"):
+        if name.startswith("qXfer:") and name.endswith("read"):
             annex = b"target.xml" if "features" in name else b""
             answer = session.answer(b"%b:%b:0,1000" % (name.encode(), annex))
             assert answer[:1] in b"ml", (name, answer)
@@ -155,6 +156,37 @@ def test_threads_are_listed_and_when_none_is_left_the_list_ends(session: Session
 
 
 # -- files -------------------------------------------------------------------------------------------
+
+
+SIGNALS = "examples/bugs/lost_signal.asm"
+
+
+@pytest.mark.parametrize(("wanted", "status"), [(b"1e", 1), (b"", 0), (None, 1)])
+def test_a_process_that_is_let_go_gets_the_signal_it_stands_before_if_it_may(wanted: bytes | None, status: int) -> None:
+    """QProgramSignals names those. (gdb's number of SIGUSR1 is 30.)"""
+    target = Target(lambda _arguments: System(load_program(SIGNALS), (), Options(memory=64 << 20, debug=True)))
+    session = Session(target, Script())
+    if wanted is not None:
+        assert session.answer(b"QProgramSignals:" + wanted) == b"OK"
+    assert session.answer(b"vCont;c").startswith(b"T1e")
+    assert session.answer(b"D") == b"OK"
+    target.run_free()
+    assert target.d.kernel.exit_status == status << 8
+    target.close()
+
+
+def test_the_siginfo_of_a_stop_can_be_written_and_is_what_is_delivered() -> None:
+    target = Target(lambda _arguments: System(load_program(SIGNALS), (), Options(memory=64 << 20, debug=True)))
+    session = Session(target, Script())
+    assert session.answer(b"qXfer:siginfo:write::1000:x") == session.answer(b"qXfer:siginfo:write::-1:x") == b"E01"
+    session.answer(b"vCont;c")
+    assert session.answer(b"qXfer:siginfo:write::8:" + (0x5A).to_bytes(4, "little")) == b"4"
+    assert session.answer(b"qXfer:siginfo:read::0,c")[1:] == bytes((10, 0, 0, 0, 0, 0, 0, 0, 0x5A, 0, 0, 0))
+    before = target.d.now
+    session.answer(b"vCont;C1e")
+    delivered = [e.info.code for e in target.d.log.of(SignalDelivered)]
+    assert (before < target.d.now, delivered) == (True, [0x5A])
+    target.close()
 
 
 def test_files_are_read_and_nothing_is_written(session: Session) -> None:

@@ -245,3 +245,27 @@ def test_asking_of_the_past_leaves_the_present_alone(fork: Shell) -> None:
     say(fork, "who-wrote cell")
     say(fork, "d", "c")
     assert "is at" in say(fork, "catch fault", "rc", "who-wrote cell", "rc")
+
+
+TABLE = "signal        stop   print  pass\nSIGUSR1       {}    yes    {}"
+
+
+def test_signals_are_handled_sent_and_told_of() -> None:
+    """As gdb's `handle`, `signal` and `queue-signal`; what is done is the same when it is gone through again."""
+    with example("bugs/lost_signal.asm") as s:
+        assert say(s, "handle usr1 stop") == TABLE.format("yes", "yes")
+        assert say(s, "c").startswith("about to get SIGUSR1 (SI_USER)\n")
+        assert "<handler>" in say(s, "si")
+        assert "mask+" in say(s, "rsi")
+        assert say(s, "signal 0") == "the program has ended: exit status 0"
+        say(s, "goto start", "handle usr1 nostop nopass")
+        assert say(s, "info handling") == TABLE.format("no ", "no")
+        assert say(s, "queue-signal sigterm", "c") == "the program has ended: killed by SIGTERM"
+    with example("bugs/lost_signal.asm") as s:
+        say(s, "handle SIGUSR1 print nopass")
+        dropped = "process 1 does not get SIGUSR1 (SI_USER)\nthe program has ended: exit status 0"
+        assert say(s, "c") == dropped
+        say(s, "goto start")
+        assert say(s, "c") == dropped.splitlines()[1]
+        for wrong in ("handle", "handle SIGKILL stop", "handle 65", "handle stop", "signal", "signal bla"):
+            assert s.execute(wrong).failed, wrong

@@ -20,7 +20,7 @@ from emu.render.debug.state import (
     task_lines,
 )
 from emu.render.debug.steps import step_lines
-from emu.render.debug.stops import event_line, stop_lines
+from emu.render.debug.stops import event_line, passed_line, stop_lines
 from emu.render.debug.why import why_lines
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "event_line",
     "frame_lines",
     "memory_lines",
+    "passed_line",
     "point_lines",
     "register_lines",
     "sharing_lines",

@@ -10,6 +10,7 @@ from emu.debug.stops import Stop
 from emu.render import bits
 from emu.render.debug.paging import changed_entries
 from emu.symbols import Symbols
+from mini_kernel.task import SigInfo
 from mini_kernel.uapi import errno_names, syscall_names
 from mini_kernel.x86 import VEC_PF
 
@@ -42,6 +43,12 @@ def status_text(status: int) -> str:
     """A wait status."""
     signo = status & 0x7F
     return f"killed by {bits.signal_name(signo)}" if signo else f"exit status {status >> 8 & 0xFF}"
+
+
+def signal_text(info: SigInfo) -> str:
+    """`SIGUSR1 (SI_USER)`, `SIGSEGV (SEGV_MAPERR) at 0x28`."""
+    where = f" at {info.address:#x}" if info.address else ""
+    return f"{bits.signal_name(info.signo)} ({bits.code_name(info.signo, info.code)}){where}"
 
 
 def point_name(point: Point | None) -> str:
@@ -127,6 +134,17 @@ def _(stop: st.BeforeFault, symbols: Symbols) -> list[str]:
 
 
 @_lines.register
+def _(stop: st.BeforeSignal, symbols: Symbols) -> list[str]:
+    name = point_name(stop.point)
+    return [(f"{name}: " if name else "") + f"about to get {signal_text(stop.info)}", _at(stop, symbols)]
+
+
+def passed_line(stop: st.BeforeSignal, delivered: bool) -> str:
+    """A signal that was not stopped for."""
+    return f"{_who(stop)} {'gets' if delivered else 'does not get'} {signal_text(stop.info)}"
+
+
+@_lines.register
 def _(stop: st.TaskGone, symbols: Symbols) -> list[str]:
     return [f"task {stop.gone} is gone: {status_text(stop.status)}", _at(stop, symbols)]
 
@@ -190,9 +208,7 @@ def _(event: ev.SyscallReturned) -> str:
 
 @_text.register
 def _(event: ev.SignalDelivered) -> str:
-    info = event.info
-    where = f" at {info.address:#x}" if info.address else ""
-    return f"gets {bits.signal_name(info.signo)} ({bits.code_name(info.signo, info.code)}){where}"
+    return f"gets {signal_text(event.info)}"
 
 
 @_text.register
