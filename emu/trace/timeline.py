@@ -1,8 +1,9 @@
 """A run on a time line: the Trace Event Format that Perfetto and chrome://tracing show.
 
-A track for each process, with a row for each thread. System calls have a length, waits included; faults and signals are
-instants; an arrow leads from a fork to its child. Times are the guest's own, in microseconds since boot: inside the
-kernel they stand still.
+A track for each process, with a row for each thread. A row is a slice for each program that ran there, from its start
+to its end; the slices of system calls lie in it, waits included. Faults and signals are instants; an arrow leads from a
+fork to its child (Perfetto drops arrows that do not begin and end in a slice). Times are the guest's own, in
+microseconds since boot: inside the kernel they stand still.
 """
 
 import json
@@ -15,8 +16,10 @@ from emu.trace.event import KINDS, access_name, call_name
 from emu.trace.filter import Filter
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.uapi import signal_names
+from mini_kernel.uapi.numbers import SYS_execve, SYS_execveat
 
 Entry = dict[str, Any]
+_EXECS: Final = frozenset((SYS_execve, SYS_execveat))
 SHOWN: Final = ("syscall", "fault", "signal", "fork", "exit")
 
 
@@ -40,15 +43,17 @@ class Timeline(Silent):
         self._now_ns = now_ns
         self._calls: dict[int, tuple[float, int, int]] = {}  # begin, number and tgid, by tid
         self._arrows = 0
+        self._alive: dict[int, Task] = {}
         self._thread(first)
 
     def text(self) -> str:
-        """The file. Calls that never ended last until now."""
+        """The file. What never ended lasts until now."""
         open_calls = [
             {**_call(number, began, self._now() - began), "pid": tgid, "tid": tid}
             for tid, (began, number, tgid) in self._calls.items()
         ]
-        body = ",\n".join(json.dumps(entry) for entry in (*self.entries, *open_calls))
+        ends = [{**self._end(), "pid": task.tgid, "tid": tid} for tid, task in self._alive.items()]
+        body = ",\n".join(json.dumps(entry) for entry in (*self.entries, *open_calls, *ends))
         return f'{{"displayTimeUnit": "ns", "traceEvents": [\n{body}\n]}}\n'
 
     def _now(self) -> float:
@@ -62,9 +67,15 @@ class Timeline(Silent):
             self._add(task, {"ph": "i", "s": "t", "cat": category, "name": name, "ts": self._now(), "args": values})
 
     def _thread(self, task: Task) -> None:
-        """Names for the track and the row."""
+        """Names for the track and the row, and the slice of the program that runs there."""
         for what in ("process_name", "thread_name"):
             self._add(task, {"ph": "M", "name": what, "args": {"name": f"{task.name} {task.tid}"}})
+        self._alive[task.tid] = task
+        path = task.exe_path.decode(errors="backslashreplace")
+        self._add(task, {"ph": "B", "cat": "program", "name": task.name, "ts": self._now(), "args": {"exe": path}})
+
+    def _end(self) -> Entry:
+        return {"ph": "E", "ts": self._now()}
 
     # -- observer -----------------------------------------------------------------------------------
 
@@ -75,6 +86,9 @@ class Timeline(Silent):
 
     def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
         """A call ends."""
+        if number in _EXECS and result == 0:
+            self._add(task, self._end())
+            self._thread(task)
         if not self._filter.wants("syscall", call_name(number)):
             return
         began, number, _tgid = self._calls.pop(task.tid, (self._now(), number, task.tgid))
@@ -105,6 +119,8 @@ class Timeline(Silent):
         if began is not None:
             self._add(task, _call(began[1], began[0], self._now() - began[0]))
         self._instant(task, "exit", "exit", status=status)
+        self._add(task, self._end())
+        self._alive.pop(task.tid, None)
 
 
 def _call(number: int, began: float, length: float) -> Entry:

@@ -22,7 +22,12 @@ def test_a_fork_on_the_time_line(tmp_path: Path) -> None:
     ) == 2
     start, end = (next(e for e in events if e["ph"] == phase) for phase in "sf")
     assert (start["id"], start["pid"], end["pid"]) == (end["id"], 1, 2)
-    wait = next(e for e in events if e["name"] == "wait4")
+    for arrow in (start, end):
+        rows = [e for e in events if e["ph"] in "BE" and e["pid"] == arrow["pid"]]
+        assert [e["ph"] for e in rows] == ["B", "E"]
+        assert events.index(rows[0]) < events.index(arrow) < events.index(rows[1]), "an arrow needs a slice around it"
+        assert rows[0]["ts"] <= arrow["ts"] <= rows[1]["ts"]
+    wait = next(e for e in events if e.get("name") == "wait4")
     assert wait["ts"] + wait["dur"] >= end["ts"], "the wait lasts until the child is gone"
 
 
@@ -42,8 +47,8 @@ def test_a_filter_leaves_what_it_wants(tmp_path: Path) -> None:
         file = tmp_path / "trace.json"
         assert main(["run", "--trace", str(file), "--trace-filter", chosen, str(EXAMPLES / "fork_cow.asm")]) == 0
         events = json.loads(file.read_text())["traceEvents"]
-        assert len([e for e in events if e["ph"] == "M"]) == 4
-        return {(e["cat"], e["name"]) for e in events if e["ph"] != "M"}
+        assert [sum(e["ph"] == phase for e in events) for phase in "MBE"] == [4, 2, 2]
+        return {(e["cat"], e["name"]) for e in events if e["ph"] not in "MBE"}
 
     assert traced("syscalls(write), faults(*_copy)") == {("syscall", "write"), ("fault", "cow_copy")}
     assert traced("forks") == {("fork", "classic")}
