@@ -10,16 +10,18 @@ processes.py one run, process by process, as files
 from emu.coverage.collect import Collector, Counts
 from emu.coverage.drcov import to_drcov
 from emu.coverage.lcov import to_lcov
-from emu.coverage.lines import Covered, covered, summary
+from emu.coverage.lines import Code, Covered, covered, merged, summary
 from emu.coverage.processes import ProcessCoverage, file_name
 
 __all__ = [
+    "Code",
     "Collector",
     "Counts",
     "Covered",
     "ProcessCoverage",
     "covered",
     "file_name",
+    "merged",
     "summary",
     "to_drcov",
     "to_lcov",

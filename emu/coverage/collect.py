@@ -65,11 +65,12 @@ class Collector(Silent):
         self._last[task.tid] = counts, block
 
     def _cut(self, task: Task) -> None:
-        """The block that was begun last ended at the instruction that faults."""
-        counts, last = self._last.pop(task.tid, (None, (0, 0)))
+        """The block that was begun last ended at the instruction that faults, if that is one of its own."""
+        counts, last = self._last.get(task.tid, (None, (0, 0)))
         rip = self._regs[RIP]
         if counts is None or not last[0] <= rip < last[0] + last[1]:
-            return
+            return  # a fetch: the block has run, and what is fetched comes next
+        del self._last[task.tid]
         blocks = counts.blocks
         blocks[last] -= 1
         if not blocks[last]:
@@ -85,6 +86,7 @@ class Collector(Silent):
     def signal(self, task: Task, info: SigInfo) -> None:
         """Other exceptions come as signals; a handler is no edge of the program's."""
         self._cut(task)
+        self._last.pop(task.tid, None)
 
     def exited(self, task: Task, status: int) -> None:
         """The number may be used again."""

@@ -18,9 +18,9 @@ def _section(file: Covered) -> str:
     lines += [f"FNDA:{count},{name}" for name, (_line, count) in functions]
     lines += [f"FNF:{len(functions)}", f"FNH:{sum(1 for _n, (_l, count) in functions if count)}"]
     branches = sorted(file.branches)
-    for number, branch in enumerate(branches):
-        lines.append(f"BRDA:{branch.line},{number},0,{branch.taken}")
-        lines.append(f"BRDA:{branch.line},{number},1,{branch.passed}")
+    for branch in branches:  # "-": the jump was not reached, so that nothing is known of its condition
+        for way, count in enumerate((branch.taken, branch.passed)):
+            lines.append(f"BRDA:{branch.line},{branch.number},{way},{count if branch.reached else '-'}")
     hit = sum((branch.taken > 0) + (branch.passed > 0) for branch in branches)
     lines += [f"BRF:{2 * len(branches)}", f"BRH:{hit}"]
     lines += [f"DA:{line},{count}" for line, count in sorted(file.lines.items())]

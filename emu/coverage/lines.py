@@ -1,9 +1,13 @@
-"""Blocks and edges as lines, functions and branches of the sources."""
+"""Blocks and edges as lines, functions and branches of the sources.
+
+What there is to cover comes from the program file alone: all its lines, functions and conditional jumps, also of code
+that nobody ran.
+"""
 
 import os
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -15,7 +19,7 @@ from emu.symbols import Symbols
 from mini_kernel.elf import parse_bytes
 
 _CONDITIONAL: Final = ("j", "loop")
-_ALWAYS: Final = ("jmp",)
+_ALWAYS: Final = ("jmp", "ljmp")
 
 
 class Row(NamedTuple):
@@ -28,47 +32,112 @@ class Row(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """A conditional jump that was reached: how often it was taken, and how often it was not."""
+    """A conditional jump: whether it was ever reached, how often it was taken, and how often it was not.
+
+    `number` counts the jumps of its line, from 0.
+    """
 
     line: int
-    address: int
+    number: int
+    reached: bool
     taken: int
     passed: int
 
 
 @dataclass
 class Covered:
-    """One source file: how often each line that has code was run, and the same of functions; branches reached."""
+    """One source file: how often each line that has code was run, and the same of functions; all branches."""
 
     file: str
     lines: dict[int, int] = field(default_factory=dict[int, int])
     functions: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])  # line, count
     branches: list[Branch] = field(default_factory=list[Branch])
 
+    def add(self, other: "Covered") -> None:
+        """What other programs that have the same file did there."""
+        for line, count in other.lines.items():
+            self.lines[line] = self.lines.get(line, 0) + count
+        for name, (line, count) in other.functions.items():
+            self.functions[name] = line, self.functions.get(name, (line, 0))[1] + count
+        known = {(branch.line, branch.number): branch for branch in self.branches}
+        for b in other.branches:
+            old = known.get((b.line, b.number), Branch(b.line, b.number, False, 0, 0))
+            reached = b.reached or old.reached
+            known[b.line, b.number] = Branch(b.line, b.number, reached, b.taken + old.taken, b.passed + old.passed)
+        self.branches = [known[key] for key in sorted(known)]
+
+
+class _Jump(NamedTuple):
+    """A conditional jump of the program, at [address, end)."""
+
+    address: int
+    end: int
+    target: int
+    row: Row
+    number: int
+
+
+class Code:
+    """What of a program can be covered: nothing, where there is no line table."""
+
+    def __init__(self, program: Program) -> None:
+        self._rows = sorted(_rows(program))
+        self._starts = [row.start for row in self._rows]
+        self._jumps: list[_Jump] = []
+        called = set(self._read(program.data)) if self._rows else set[int]()
+        self._functions = [
+            (name, address, row)
+            for address, name in _functions(program, called)
+            if (row := self._row_of(address)) is not None
+        ]
+
+    def _row_of(self, address: int) -> Row | None:
+        i = bisect_right(self._starts, address) - 1
+        return self._rows[i] if i >= 0 and address < self._rows[i].end else None
+
+    def _read(self, data: bytes) -> Iterator[int]:
+        """Note the conditional jumps; what is called."""
+        numbers: defaultdict[tuple[str, int], int] = defaultdict(int)
+        for row, instruction in _instructions(self._rows, data):
+            word = instruction.mnemonic.split()[-1]
+            target = _target(instruction)
+            if target is None:
+                continue
+            if word == "call":
+                yield target
+            elif word.startswith(_CONDITIONAL) and word not in _ALWAYS:
+                place = row.file, row.line
+                self._jumps.append(_Jump(instruction.address, instruction.end, target, row, numbers[place]))
+                numbers[place] += 1
+
+    def covered(self, counts: Counts) -> list[Covered]:
+        """What was, by source file."""
+        runs = _Runs(counts)
+        files: dict[str, Covered] = {}
+        for row in self._rows:
+            found = files.setdefault(row.file, Covered(row.file))
+            found.lines[row.line] = max(found.lines.get(row.line, 0), runs.at(row.start))
+        for name, address, row in self._functions:
+            files[row.file].functions.setdefault(name, (row.line, runs.at(address)))
+        edges = counts.edges
+        for address, end, target, row, number in self._jumps:
+            reached = runs.at(address) > 0
+            branch = Branch(row.line, number, reached, edges.get((end, target), 0), edges.get((end, end), 0))
+            files[row.file].branches.append(branch)
+        return [files[name] for name in sorted(files)]
+
 
 def covered(program: Program, counts: Counts) -> list[Covered]:
     """By source file. Programs without a line table have none."""
-    rows = sorted(_rows(program))
-    starts = [row.start for row in rows]
-    runs = _Runs(counts)
-    files: dict[str, Covered] = {}
-    for row in rows:
-        found = files.setdefault(row.file, Covered(row.file))
-        found.lines[row.line] = max(found.lines.get(row.line, 0), runs.at(row.start))
+    return Code(program).covered(counts)
 
-    def row_of(address: int) -> Row | None:
-        i = bisect_right(starts, address) - 1
-        return rows[i] if i >= 0 and address < rows[i].end else None
 
-    for address, (name, _end) in Symbols.of(program).names.items():
-        row = row_of(address)
-        if row is not None:
-            files[row.file].functions.setdefault(name, (row.line, runs.at(address)))
-    for branch, address in _branches(program, counts):
-        row = row_of(address)
-        if row is not None:
-            files[row.file].branches.append(branch._replace(line=row.line))
-    return [files[name] for name in sorted(files)]
+def merged(files: Iterable[Covered]) -> list[Covered]:
+    """Each source file once, whatever programs it is part of."""
+    found: dict[str, Covered] = {}
+    for file in files:
+        found.setdefault(file.file, Covered(file.file)).add(file)
+    return [found[name] for name in sorted(found)]
 
 
 def _rows(program: Program) -> Iterator[Row]:
@@ -109,49 +178,34 @@ class _Runs:
         return self._sums[i] if i >= 0 else 0
 
 
-def _branches(program: Program, counts: Counts) -> Iterator[tuple[Branch, int]]:
-    """Conditional jumps at the ends of blocks that were run."""
-    code = _Code(program.data)
-    followers: defaultdict[int, dict[int, int]] = defaultdict(dict)
-    for (end, following), count in counts.edges.items():
-        followers[end][following] = count
-    seen: set[int] = set()
-    for address, size in sorted(counts.blocks):
-        end = address + size
-        last = code.last(address, size)
-        if last is None or last.address in seen:
-            continue
-        word = last.mnemonic.split()[-1]
-        if not word.startswith(_CONDITIONAL) or word in _ALWAYS or not last.operands or last.operands[0].kind != "imm":
-            continue
-        seen.add(last.address)
-        target = last.operands[0].imm & (1 << 64) - 1
-        yield Branch(0, last.address, followers[end].get(target, 0), followers[end].get(end, 0)), last.address
+def _functions(program: Program, called: set[int]) -> Iterator[tuple[int, str]]:
+    """Addresses and names. Of the labels of an assembled program those that are called, entered first, or said to be.
+
+    A compiler's symbols are functions all.
+    """
+    image = program.image
+    known = (
+        set[str]() if image is None else image.globals | {n for n, kind in image.types.items() if kind == "function"}
+    )
+    for address, (name, _end) in Symbols.of(program).names.items():
+        if image is None or address == image.entry or address in called or name in known:
+            yield address, name
 
 
-class _Code:
-    """The code of a program file by address."""
-
-    def __init__(self, data: bytes) -> None:
-        self._parts = [(s.vaddr, data[s.file_offset : s.file_offset + s.filesz]) for s in parse_bytes(data).segments]
-
-    def last(self, address: int, size: int) -> disasm.Instruction | None:
-        """The last instruction of a block."""
-        for start, data in self._parts:
-            if start <= address < start + len(data):
-                return _last(data[address - start : address - start + size], address)
-        return None
+def _instructions(rows: Sequence[Row], data: bytes) -> Iterator[tuple[Row, disasm.Instruction]]:
+    """Those of all rows; of a row up to the first bytes that are none."""
+    parts = [(s.vaddr, data[s.file_offset : s.file_offset + s.filesz]) for s in parse_bytes(data).segments]
+    for row in rows:
+        for start, code in parts:
+            if start <= row.start < start + len(code):
+                piece = code[row.start - start : row.end - start]
+                yield from ((row, instruction) for instruction in disasm.many(piece, row.start).instructions)
 
 
-def _last(data: bytes, address: int) -> disasm.Instruction | None:
-    found: disasm.Instruction | None = None
-    at = 0
-    while at < len(data):
-        instruction = disasm.one(data[at : at + disasm.MAX_INSTRUCTION], address + at)
-        if instruction is None:
-            return None
-        found, at = instruction, at + instruction.size
-    return found
+def _target(instruction: disasm.Instruction) -> int | None:
+    """Where a direct jump or call goes."""
+    operands = instruction.operands
+    return operands[0].imm & (1 << 64) - 1 if operands and operands[0].kind == "imm" else None
 
 
 def summary(files: list[Covered]) -> list[str]:

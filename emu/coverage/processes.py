@@ -8,7 +8,7 @@ from emu.boot import System
 from emu.coverage.collect import Collector, Counts
 from emu.coverage.drcov import to_drcov
 from emu.coverage.lcov import to_lcov
-from emu.coverage.lines import Covered, covered, summary
+from emu.coverage.lines import Covered, covered, merged, summary
 from mini_kernel.elf import ElfError
 from mini_kernel.task import Task
 
@@ -51,10 +51,11 @@ class ProcessCoverage:
         for exe_path, total in totals.items():
             program = self._symbols.program(exe_path)
             every += covered(program, total) if program is not None else []
-        if not every:
+        files = merged(every)
+        if not files:
             return []
-        (directory / "lcov.info").write_text(to_lcov(every))
-        return summary(every)
+        (directory / "lcov.info").write_text(to_lcov(files))
+        return summary(files)
 
 
 def file_name(text: str) -> str:

@@ -4,7 +4,7 @@ import pickle
 from pathlib import Path
 
 from emu.boot import System
-from emu.coverage import Collector, Counts, Covered, covered, file_name, summary, to_drcov, to_lcov
+from emu.coverage import Code, Collector, Counts, Covered, file_name, merged, summary, to_drcov, to_lcov
 from emu.program import Program
 
 
@@ -46,13 +46,15 @@ class Store:
         by_test: dict[str, str] = {}
         for key, tests in sorted(self._counts.items(), key=lambda item: item[0]):
             program, total = self._programs[key], Counts()
+            code = Code(program)
             for test, counts in sorted(tests.items()):
                 total.add(counts)
                 name = test.partition("#")[0]
-                by_test[name] = by_test.get(name, "") + to_lcov(covered(program, counts), name)
-            every += covered(program, total)
+                by_test[name] = by_test.get(name, "") + to_lcov(code.covered(counts), name)
+            every += code.covered(total)
             (directory / f"{file_name(program.name)}.drcov").write_bytes(to_drcov(key[0], program.data, total))
         for test, text in by_test.items():
             (each / f"{file_name(test)}.info").write_text(text)
-        (directory / "lcov.info").write_text(to_lcov(every))
-        return summary(every)
+        files = merged(every)
+        (directory / "lcov.info").write_text(to_lcov(files))
+        return summary(files)
