@@ -76,7 +76,7 @@ def test_what_is_killed_in_a_block_has_not_run_the_rest(tmp_path: Path) -> None:
 
 def test_a_jump_to_a_page_that_must_be_brought_in_is_an_edge(tmp_path: Path) -> None:
     path = tmp_path / "prog.asm"
-    path.write_text("_start:\n    xor eax, eax\n    jz far\n    hlt\n.balign 4096\nfar:\n    hlt\n")
+    path.write_text("_start:\n    xor eax, eax\n    jz away\n    hlt\n.balign 4096\naway:\n    hlt\n")
     program = load_program(str(path))
     assert [(b.taken, b.passed) for b in covered(program, counted(program))[0].branches] == [(1, 0)]
 
