@@ -30,8 +30,6 @@ _ELSEWHERE: Final[dict[str, str]] = {
     "stop": _ALWAYS,
     "generate-core-file": "`emu run --record FILE` keeps a run, `emu debug --replay FILE` goes over it",
     "gcore": "`emu run --record FILE` keeps a run, `emu debug --replay FILE` goes over it",
-    "handle": "`set fatal off` passes faults on to the program, `catch signal NAME` stops at a signal",
-    "signal": "signals come from the program: `catch signal NAME` stops at one",
     "queue-signal": "signals come from the program: `catch signal NAME` stops at one",
     "shell": "use another terminal",
     "make": "use another terminal",

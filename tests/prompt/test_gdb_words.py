@@ -233,7 +233,6 @@ def test_what_is_elsewhere_says_what_to_do_here(calls: Shell) -> None:
         "attach",
         "ptype",
         "record",
-        "handle",
         "layout",
         "call",
         "shell",
