@@ -127,14 +127,18 @@ class _Session:
         """Commands from the user, until `quit` or the end of input."""
         read = reader(self.shell.complete)
         if self._interactive:
+            self.shell.hints = True
             program = self.shell.d.system.program.name
             print(f"{program} is at its first instruction; `help` lists the commands.", flush=True)
         while not self.shell.done:
             try:
                 line = read(self.shell.prompt)
             except KeyboardInterrupt:
+                self.shell.end_block(keep=False)
                 continue
             except EOFError:
+                if self.shell.end_block(keep=True):
+                    continue
                 break
             answer = self._guarded(lambda line=line: self.shell.execute(line))
             if answer is not None:

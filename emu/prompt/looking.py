@@ -106,8 +106,9 @@ def output(s: Shell, text: str) -> list[str]:
 )
 def x(s: Shell, text: str) -> list[str]:
     wanted = format_of(text or s.examined)
-    if not wanted.rest:
-        raise PromptError("an address is missing")
+    if not wanted.rest:  # from where the last one ended
+        after = s.examined.rpartition(" ")[2]
+        wanted = wanted._replace(rest=after or f"{s.rip():#x}")
     address = s.value(wanted.rest)
     if wanted.letter == "i":
         lines = state.code(s.d, address, wanted.times, s.task().tid, s.rip())

@@ -4,6 +4,7 @@ from emu.debug import Debugger, paging, state
 from emu.debug.points import Breakpoint
 from emu.prompt.shell import Shell
 from emu.render import debug as text
+from mini_kernel.x86 import RSP
 
 _EVENTS = 40
 NAMES = ("code", "registers", "tables", "processes", "stack", "events")
@@ -18,12 +19,15 @@ def panes(s: Shell) -> dict[str, list[str]]:
     tid = task.tid
     points = [p.address for p in s.d.points.active(Breakpoint)]
     before = s.before[1] if s.before is not None and s.before[0] == tid else None
+    frame = s.frame() if s.frame_number else None
+    rip, start = (frame.rip, frame.registers[RSP]) if frame is not None else (None, None)
+    known = frame.registers if frame is not None else None
     return found | {
-        "code": text.code_lines(state.code_around(s.d, 6, 20, tid), points),
-        "registers": text.register_lines(state.registers(s.d, tid), before, s.d.symbols(task)),
+        "code": text.code_lines(state.code_around(s.d, 6, 20, tid, rip), points),
+        "registers": text.register_lines(state.registers(s.d, tid), before, s.d.symbols(task), known),
         "tables": text.tree_lines(paging.picture(task.user_mm)),
         "processes": text.task_lines(state.tasks(s.d)),
-        "stack": text.stack_lines(state.stack(s.d, 12, tid)),
+        "stack": text.stack_lines(state.stack(s.d, 12, tid, start)),
     }
 
 

@@ -300,8 +300,9 @@ def commands_(s: Shell, text: str) -> list[str]:
     numbers = [p.number for p in s.d.points]
     if not text and not numbers:
         raise PromptError("there are no points")
-    s.begin_block(_point(s, text).number if text else numbers[-1])
-    return []
+    number = _point(s, text).number if text else numbers[-1]
+    s.begin_block(number)
+    return [f"commands for point {number}, one a line, then a line that says `end`"] if s.hints else []
 
 
 def point_commands(s: Shell) -> list[str]:

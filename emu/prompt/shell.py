@@ -56,6 +56,7 @@ class Shell:
     displays   expressions that are shown after each stop, by number: (format, text)
     done       the user wants to leave
     traced     commands of files are shown before they are run
+    hints      there is somebody to be told what can be typed
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Shell:
         self.scripts: dict[int, list[str]] = {}
         self.done = False
         self.traced = False
+        self.hints = False
         self.before: tuple[int, Registers] | None = None  # (tid, registers) before the last run
         self.examined = ""  # what an empty `x` goes on with
         self.listed: tuple[str, int, int] | None = None  # (file, line, line behind) of what was listed last
@@ -145,6 +147,15 @@ class Shell:
     def begin_block(self, number: int) -> None:
         """The lines up to `end` belong to a point."""
         self._block = number, []
+
+    def end_block(self, keep: bool) -> bool:
+        """End it without `end`: as if that had been said, or as if nothing had. False if there is none."""
+        if self._block is None:
+            return False
+        if keep:
+            self.execute("end")
+        self._block = None
+        return True
 
     def _collect(self, block: tuple[int, list[str]], line: str) -> list[str]:
         number, lines = block
