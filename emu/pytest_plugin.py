@@ -169,11 +169,14 @@ class GuestItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run it, and compare. Raises GuestFailure."""
-        from emu.testing.judge import judge
+        from emu.testing.judge import Unasked, judge
 
         _keep_programs(self.config)
         cover = _cover(self.config, self.nodeid)
-        report = judge(self.variant, self.path, _option(self.config, "emu_update"), cover)
+        try:
+            report = judge(self.variant, self.path, _option(self.config, "emu_update"), cover)
+        except Unasked as why:
+            pytest.skip(str(why))
         if report:
             raise GuestFailure("\n".join([*report, *self._replay()]))
 
@@ -216,7 +219,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(params=("classic", "odf", "sfork"))
 def fork_kind(request: pytest.FixtureRequest) -> str:
-    """What makes children: the same test under each. `emulate` and `machine` follow it by themselves."""
+    """What makes children: the same test under each. `emulate` and `machine` follow it by themselves.
+
+    Under sfork a test that passes counts as skipped when none of the programs it emulates has made a child by sfork:
+    see FORK_CALL in emu.testing.grammar.
+    """
     return request.param
 
 
@@ -258,13 +265,16 @@ def machine(emulate: Emulate) -> Iterator[Callable[..., System]]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed Python test that emulated shows the fault reports of its guests."""
+    """A failed Python test that emulated shows the fault reports of its guests; one that tested nothing is skipped."""
     report = yield
     funcargs: dict[str, Any] = getattr(item, "funcargs", {})
     emulated = funcargs.get("emulate")
     if emulated is not None and report.when == "call" and report.failed:
         for title, text in emulated.sections():
             report.sections.append((title, text))
+    if emulated is not None and report.when == "call" and report.passed and (why := emulated.unasked()):
+        path, line, _name = item.reportinfo()
+        report.outcome, report.longrepr = "skipped", (str(path), (line or 0) + 1, f"Skipped: {why}")
     return report
 
 

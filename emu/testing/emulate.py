@@ -15,7 +15,7 @@ from emu.render.trace import lines, recorder
 from emu.testing.evidence import Cover
 from emu.testing.golden import compare_golden, golden_path
 from emu.testing.loading import load
-from emu.testing.variants import FORK_CALLS
+from emu.testing.variants import FORK_CALLS, NO_SFORK
 from emu.testing.warm import WarmSystem
 from emu.trace import Filter
 
@@ -75,6 +75,13 @@ class Emulate:
             found = Emulated(**vars(made), again=Again(self, prog, args, options))
         self.results.append(found)
         return found
+
+    def unasked(self) -> str:
+        """Why the runs so far say nothing about the kind of fork that they were to be under, "" if they do."""
+        ran = [result for result in self.results if not result.ledger["total"]["forks"].get("sfork")]
+        if self._fork != "sfork" or not ran or len(ran) < len(self.results):
+            return ""
+        return f"{ran[-1].program.name}: {NO_SFORK}"
 
     def boot(self, prog: Source, args: Sequence[str] = (), **options: Any) -> System:
         """A system before its first instruction."""

@@ -60,6 +60,11 @@ class Evidence:
     preemptions: Sequence[str] = ()  # of a schedule: who lost the CPU where
 
     @property
+    def forks(self) -> Mapping[str, int]:
+        """How many children, by kind."""
+        return self.ledger["total"]["forks"]
+
+    @property
     def leaks(self) -> list[Area]:
         """Areas that the program mapped and did not unmap."""
         return [area for area in self.mappings if area.made_by]

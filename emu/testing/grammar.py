@@ -20,6 +20,11 @@ r"""EXPECT and RUN lines of a source file, in comments (`#`, `;` or `//`).
     # RUN exact                           count instructions, for EXPECT instructions
     # RUN assembler gas                   # RUN syntax nasm
 
+`RUN fork` says what fork(2) means, classic or odf; it never means sfork, which needs to know what is to be shared. A
+program that is to run under all three makes its children by the system call FORK_CALL: a constant in sources, and a
+variable of the environment for others (`syscall(atoi(getenv("FORK_CALL")), size, flags, region)`). It is fork, odfork
+or sfork, of which only sfork looks at its arguments. Under `RUN fork sfork` a child must be made by sfork.
+
 `exit` at the end of a program needs registers of its own: what rax and rdi held before is gone. A test of a routine may
 end with `hlt` (EXPECT signal == SIGSEGV) or `int3` (SIGTRAP) instead. A line that is none of these is an error.
 """
@@ -67,6 +72,7 @@ class Plan:
     env: dict[str, str] = field(default_factory=dict[str, str])
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
     forks: list[str] = field(default_factory=list[str])
+    forks_where: str = ""
     memories: list[int] = field(default_factory=list[int])
     seeds: list[int] = field(default_factory=list[int])
     timeout: float | None = 60.0
@@ -156,6 +162,7 @@ def _file(plan: Plan, words: Words) -> None:
 
 
 def _forks(plan: Plan, words: Words) -> None:
+    plan.forks_where = words.where
     plan.forks += _several(words, lambda: _one_of(words, FORK_KINDS))
 
 

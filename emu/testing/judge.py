@@ -6,11 +6,19 @@ from emu.testing.evidence import Cover, run_variant
 from emu.testing.explain import explain, trace_lines
 from emu.testing.golden import GoldenMismatch, compare_golden, golden_path
 from emu.testing.loading import load_variant
-from emu.testing.variants import Variant
+from emu.testing.variants import NO_SFORK, Variant
+
+
+class Unasked(Exception):
+    """The run says nothing about what the command line wants to know; the message says why."""
 
 
 def judge(variant: Variant, test: Path, update: bool, cover: Cover | None = None) -> list[str]:
-    """What is wrong, in lines; empty when all is as expected. Raises EmuError where the program cannot be run."""
+    """What is wrong, in lines; empty when all is as expected. Raises EmuError where the program cannot be run.
+
+    A run under sfork without a child by sfork has tested something else: a mistake, where a line asks for it. Where
+    only the command line does, Unasked is raised.
+    """
     plan = load_variant(variant).plan
     evidence = run_variant(variant, plan.wanted(), cover)
     failed = [expectation for expectation in plan.expectations if not expectation.holds(evidence)]
@@ -26,6 +34,10 @@ def judge(variant: Variant, test: Path, update: bool, cover: Cover | None = None
             compare_golden(golden_path(test, _name(golden.name, variant)), lines, update, golden.filter)
         except GoldenMismatch as mismatch:
             report += [f"{golden.where}: EXPECT golden", str(mismatch)]
+    if not report and variant.fork == "sfork" and not evidence.forks.get("sfork"):
+        if not plan.forks:
+            raise Unasked(NO_SFORK)
+        report = [f"{plan.forks_where}: RUN fork sfork", f"    {NO_SFORK}"]
     return report
 
 

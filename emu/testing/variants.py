@@ -12,6 +12,8 @@ from mini_kernel.uapi.numbers import SYS_fork, SYS_odfork, SYS_sfork
 #: What `FORK_CALL` is in assembly sources and in the guest's environment: the call that makes this kind of child.
 FORK_CALLS: Final = {"classic": SYS_fork, "odf": SYS_odfork, "sfork": SYS_sfork}
 
+NO_SFORK: Final = "no child was made by sfork, which fork(2) never is: let the program make its children by FORK_CALL"
+
 
 @dataclass
 class Variant:

@@ -225,6 +225,42 @@ def test_fixtures_run_boot_and_follow_the_kind_of_fork(pytester: pytest.Pytester
     run(pytester, "test_python.py", "-k", "golden or results", "--schedules", "2").assert_outcomes(passed=4)
 
 
+def test_a_test_under_sfork_must_make_a_child_by_it(pytester: pytest.Pytester) -> None:
+    """Asked for by a line it fails, by the command line or a fixture it is skipped; a failure stays one."""
+    write(pytester, asked=PASSES + "# RUN fork sfork", unasked=PASSES, follows=CHILDREN.replace("# RUN fork", "#"))
+    write(pytester, fails=PASSES.replace("exit == 7", "exit == 8"))
+    result = run(pytester, "--emu-fork", "sfork", "-rs")
+    result.assert_outcomes(passed=1, skipped=1, failed=2)
+    result.stdout.fnmatch_lines(
+        ["*test_asked.asm:28: RUN fork sfork", "*no child was made by sfork*", "SKIPPED*FORK_CALL"]
+    )
+    pytester.makepyfile(
+        test_python="""
+        def test_kinds(emulate, fork_kind):
+            assert emulate("test_unasked.asm").status == 7
+
+        def test_helped(emulate, fork_kind):
+            assert emulate("test_unasked.asm").status == 7
+            assert emulate("test_follows.asm").status == 0
+
+        def test_wrong(emulate, fork_kind):
+            assert emulate("test_unasked.asm").status == 8
+        """
+    )
+    result = run(pytester, "test_python.py", "-rs")
+    result.assert_outcomes(passed=5, skipped=1, failed=3)
+    result.stdout.fnmatch_lines(["SKIPPED*test_python.py:1: *test_unasked.asm: no child was made by sfork*"])
+
+
+@pytest.mark.parametrize("name", ["first.asm", "first.nasm"])
+def test_fork_call_is_known_from_the_first_line_on(pytester: pytest.Pytester, name: str) -> None:
+    """In every dialect."""
+    (pytester.path / f"test_{name}").write_text("_start: mov eax, FORK_CALL\n int3\n# EXPECT rax == 2000\n".replace(
+        "#", ";" if name.endswith("nasm") else "#"
+    ))  # fmt: skip
+    run(pytester, "--emu-fork", "odf").assert_outcomes(passed=1)
+
+
 def test_the_command_line_chooses_for_tests_that_do_not_say(pytester: pytest.Pytester) -> None:
     write(pytester, x=PASSES)
     result = run(pytester, "--emu-fork", "classic,odf", "--emu-mem", "64M,1G", "-v")

@@ -37,7 +37,7 @@ def test_the_project_passes_as_it_is(project: pytest.Pytester) -> None:
 @pytest.mark.parametrize(("file", "old", "new", "tests", "message"), [
     ("tests/ring_pipe.c", "= '\\n'", "= '!'", "ring_pipe", [
         "*cases.toml:9: EXPECT stdout ==*", "*- 'onetwo\\n'", "*+ 'onetwo!'",
-        "*write(1, *< main at *ring_pipe.c:25: write*",
+        "*write(1, *< main at *ring_pipe.c:35: write*",
     ]),
     ("tests/ring_pipe.c", "counted != 40", "counted != 41", "ring_pipe", [
         "*cases.toml:8: EXPECT exit == 0", "*is 13", "it ended with exit status 13*",
