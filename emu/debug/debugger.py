@@ -62,9 +62,10 @@ class Debugger(Runner):
 
     def run(self, plan: Plan) -> Stop:
         """As Runner.run; bits that the CPU set in a watched entry are traced back to the instruction."""
+        began = self.machine.instructions()
         stop = super().run(plan)
         if isinstance(stop, EntryChanged) and not stop.kernel:
-            stop = reverse.pinpoint(self, stop)
+            stop = reverse.pinpoint(self, stop, True, since=began) or stop
             self.stops = [stop]
         return stop
 

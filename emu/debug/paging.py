@@ -198,6 +198,14 @@ def who_maps(kernel: Kernel, pfn: int) -> FrameInfo:
     )  # fmt: skip
 
 
+def pages_of(mm: Mm, pfn: int) -> list[int]:
+    """The addresses of the pages that an address space has mapped to a frame. Costs a look at its tables."""
+    mappings: list[Mapping] = []
+    for table in picture(mm).tables:
+        _look(mm, 0, table, pfn, mappings, [])
+    return [mapping.address for mapping in mappings]
+
+
 def _look(mm: Mm, tgid: int, table: Table, pfn: int, mappings: list[Mapping], parents: list[tuple[int, int]]) -> None:
     pfns = (table.entries & np.uint64(PTE_ADDR)) >> np.uint64(PAGE_SHIFT)
     leaf = (table.entries & np.uint64(MAPPED)) != 0 if table.level == 3 else (table.entries & np.uint64(PTE_PS)) != 0

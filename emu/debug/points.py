@@ -60,7 +60,7 @@ class Breakpoint(Point):
 class Watchpoint(Point):
     """Memory [address, address + length), virtual (in process `tgid`, or every one) or physical.
 
-    "write" is any store, "change" one that leaves other bytes. Stores by the kernel are seen when they change bytes.
+    "write" is any store, "change" one that leaves other bytes; by user code, or by the kernel for calls and signals.
     """
 
     address: int = 0

@@ -124,6 +124,7 @@ class Reasons(Sight):
         tap.before_call = self._before_call if calls else None
         tap.before_fault = self._before_fault if faults else None
         tap.before = self._entry_begins if self._watches.walks else None
+        tap.accessed = self._watches.accessed if self._watches.memory else None
 
     def _wanted(self, kind: type[P]) -> list[P]:
         plan = self._plan
@@ -183,7 +184,7 @@ class Reasons(Sight):
                 self.stops.append(self._here(AtBreakpoint, point))
 
     def _accessed(self) -> None:
-        for hit in self._watches.by_user(self.machine.accesses):
+        for hit in self._watches.by_user(self.machine.accesses, self.current.user_mm if self.current else None):
             if self.counts(hit.point):
                 by = self.current.tid if self.current else 0
                 values = hit.point, by, False, hit.access, hit.where or 0, hit.old, hit.new

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emu.debug.events import Event, SignalDelivered, Switched, Time
+from emu.debug.events import Event, SignalDelivered, Switched, Time, Walk
 from emu.debug.points import Breakpoint, Point
 from emu.debug.runner import DebugError, Plan, ReplayInterrupted
 from emu.debug.stops import AtBeginning, BeforeCall, BeforeFault, BeforeSignal, EntryChanged, Interrupted, Stepped, Stop
@@ -154,7 +154,9 @@ def cont(d: "Debugger", event: type[Event] | None = None) -> Stop:
     d.history.settle()
     origin = d.now
     try:
-        found = d.history.last_before(origin, lambda until, inclusive: d.collect(_plan(event, None, until, inclusive)))
+        found = d.history.last_before(
+            origin, lambda until, inclusive: _collect(d, _plan(event, None, until, inclusive))
+        )
         if found is None:
             d.history.go(d.history.beginning)
             return d.stand(AtBeginning)
@@ -169,14 +171,23 @@ def last(d: "Debugger", point: Point) -> Stop | None:
     origin = d.now
     with coming_back(d):
         # what has just been done is the past; what a breakpoint stands before is not
-        found = d.history.last_before(
+        return d.history.last_before(
             origin,
-            lambda until, inclusive: d.collect(_plan(None, point, until, inclusive)),
+            lambda until, inclusive: _collect(d, _plan(None, point, until, inclusive)),
             not isinstance(point, Breakpoint),
         )
-        if isinstance(found, EntryChanged) and not found.kernel:
-            found = pinpoint(d, found)
-    return found
+
+
+def _collect(d: "Debugger", plan: Plan) -> Stop | None:
+    """The last stop of Debugger.collect; bits that the CPU set are traced back to before they were noticed."""
+    for found in reversed(d.collect(plan)):
+        if not isinstance(found, EntryChanged) or found.kernel:
+            return found
+        late = found.time == plan.until and not plan.inclusive
+        change = pinpoint(d, found, False, until=found.time.instructions - 1 if late else None)
+        if change is not None:
+            return change
+    return None
 
 
 @contextmanager
@@ -199,8 +210,6 @@ def _plan(event: type[Event] | None, point: Point | None, until: Time, inclusive
 
 def _stand_at(d: "Debugger", stop: Stop) -> Stop:
     """Go where a hit was, so that going on from there is going on from that stop."""
-    if isinstance(stop, EntryChanged) and not stop.kernel:
-        stop = pinpoint(d, stop)
     d.history.go(stop.time)
     d.stops = [stop]
     _hold(d)
@@ -216,27 +225,37 @@ def _hold(d: "Debugger") -> None:
             d.tap.told(stop.tid, stop.info.signo)
 
 
-def pinpoint(d: "Debugger", stop: EntryChanged) -> Stop:
-    """The instruction with which the CPU set bits of an entry, which is noticed later: by halving."""
-    before = next((e.time for e in d.log.before(stop.time) if e.time < stop.time), d.history.beginning)
-    low, high = before.instructions, stop.time.instructions
-    address = stop.point.address
+def pinpoint(
+    d: "Debugger", stop: EntryChanged, first: bool, since: int = 0, until: int | None = None
+) -> EntryChanged | None:
+    """The first or last instruction with which the CPU set bits of an entry, which is noticed later: by halving.
 
-    def walk_at(instructions: int) -> object:
+    Looked for between two numbers of instructions begun since boot. None if nothing changed there.
+    """
+    before = next((e.time for e in d.log.before(stop.time) if e.time < stop.time), d.history.beginning)
+    start, high = max(before.instructions, since), stop.time.instructions if until is None else until
+    low, address = start, stop.point.address
+
+    def walk_at(instructions: int) -> Walk:
+        if instructions <= start:
+            return stop.old  # as the kernel left it
         d.history.canonical(instructions)
         task = next((t for t in d.kernel.tasks.values() if t.tgid == (stop.point.tgid or stop.tgid)), None)
-        return tuple(task.mm.pt.walk(address)) if task is not None and task.user_mm is not None else None
+        return tuple(task.mm.pt.walk(address)) if task is not None and task.user_mm is not None else ()
 
+    last = walk_at(high)
+    if last == stop.old:
+        return None
     while high - low > 1:
         middle = (low + high) // 2
-        if walk_at(middle) == stop.new:
+        if (walk_at(middle) != stop.old) if first else (walk_at(middle) == last):
             high = middle
         else:
             low = middle
-    walk_at(high)
+    old, new = walk_at(low), walk_at(high)
     task = d.current
     return EntryChanged(d.now, task.tid if task else 0, task.tgid if task else 0, d.machine.regs[RIP],
-                        stop.point, False, stop.old, stop.new)  # fmt: skip
+                        stop.point, False, old, new)  # fmt: skip
 
 
 def _give_up(d: "Debugger", origin: Time) -> Stop:

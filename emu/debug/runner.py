@@ -9,7 +9,7 @@ from emu.debug.history import History
 from emu.debug.plan import DebugError, Plan, ReplayInterrupted
 from emu.debug.points import Point
 from emu.debug.reasons import Reasons
-from emu.debug.stops import Ended, Stepped, Stop, stepped
+from emu.debug.stops import Ended, EntryChanged, Stepped, Stop, stepped
 from emu.recording import Recording
 from mini_kernel.x86 import RIP
 
@@ -120,21 +120,25 @@ class Runner(Reasons):
         finally:
             self._finish()
 
-    def collect(self, plan: Plan) -> Stop | None:
-        """Replay to `plan.until` and return the last stop before it (at it, if `plan.inclusive`). Raises as before."""
+    def collect(self, plan: Plan) -> list[Stop]:
+        """Replay to `plan.until`: the last stop before it (at it, if `plan.inclusive`), if there is one.
+
+        Behind it also what the CPU may have changed before and is noticed at `plan.until` only. Raises as before.
+        """
         assert plan.until is not None
         self._begin(plan)
-        last: Stop | None = None
+        hits: list[Stop] = []
         try:
             while self.now < plan.until and self.current is not None:
                 if self._turn():
                     self.machine.let_pass(self.machine.regs[RIP])
                     found = [s for s in self.stops if s.time < plan.until or (plan.inclusive and s.time == plan.until)]
                     found = [s for s in found if not isinstance(s, Ended)]
-                    last = found[0] if found else last
+                    late = [s for s in self.stops if not found and isinstance(s, EntryChanged) and not s.kernel]
+                    hits = [*(found[:1] or hits), *late]
         finally:
             self._finish()
-        return last
+        return hits
 
     def _begin(self, plan: Plan) -> None:
         self.history.settle()

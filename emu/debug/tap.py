@@ -95,6 +95,7 @@ class Tap:
 
     before_call, before_fault, before_signal
                                  asked about each one; True: stop before it (the same one is not asked about again)
+    accessed                     told what the kernel reads and stores of user memory (MemoryListener.user_access)
     before                       called when one begins, unless it is held back
     after                        called when an entry is over; True: stop
     bound                        a moment to stand still at
@@ -113,6 +114,7 @@ class Tap:
         self.before_signal: Callable[[Due], bool] | None = None
         self.after: Callable[[], bool] = _no_end
         self.before: Callable[[], None] | None = None
+        self.accessed: Callable[[int, int, int, int, bool], None] | None = None
         self.tapes: tuple[Tape, ...] = ()
         self.last_entry = Entry(-1, True, 0)
         self.digests: Sequence[int] = ()
@@ -418,6 +420,11 @@ class Tap:
     def frame_copied(self, pgd: int, address: int, source: int, new: int) -> None:
         """MemoryListener."""
         self._add(FrameCopied, self._owner(pgd), address, source, new)
+
+    def user_access(self, pgd: int, address: int, physical: int, n: int, write: bool) -> None:
+        """MemoryListener."""
+        if self.accessed is not None:
+            self.accessed(pgd, address, physical, n, write)
 
     def _owner(self, pgd: int) -> Task:
         """A task of the address space; the one that entered the kernel, where it has none yet or any more."""

@@ -2,19 +2,25 @@
 
 User code is watched by the machine, which sees physical addresses. So a virtual range is looked up in the page tables
 of its process whenever the kernel may have changed them: it stays watched over copy-on-write, table breaks, mremap and
-swapped-in pages. Kernel code is watched by comparing the bytes before and after each entry.
+swapped-in pages. An access that reaches over into another page is seen with its first byte only: where the rest went is
+looked up in the tables of the task that made it.
+
+Kernel code tells what it reads and stores of user memory while it is watched (mm/uaccess.py). What changes in another
+way, as when a page is dropped or a file written that is mapped, is found by comparing the bytes around each entry.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from emu.debug.paging import pages_of
 from emu.debug.points import EntryWatch, FrameWatch, Point, Watchpoint
-from emu.machine import Access, DebugMachine, Range
+from emu.machine import Access, AccessKind, DebugMachine, Range
 from mini_kernel.kernel import Kernel
+from mini_kernel.mm import uaccess
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.walk import Step, is_leaf
-from mini_kernel.x86 import PAGE_SIZE, PMD_SIZE, PTE_ADDR, PTE_P, PUD_SIZE, TASK_SIZE
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PMD_SIZE, PTE_ADDR, PTE_P, PUD_SIZE, TASK_SIZE
 
 _WIDEST: Final = 15  # bytes that one access can lie before the end of a page and reach over it
 Piece = tuple[int, int]  # physical start, length
@@ -35,16 +41,27 @@ class _Target:
 
     point: Watchpoint
     tgid: int  # 0: physical
+    pgd: int  # of the address space; -1: physical
     pieces: tuple[Piece, ...]
     value: bytes | None  # None: not all of it is there
-    before: tuple[Piece, ...] = ()  # where accesses may reach over from, see _edges
 
-    def is_touched(self, access: Access) -> bool:
-        """True if the access is to the range, or begins in the page before and reaches into it."""
-        end = access.physical + access.size
-        if any(access.physical < at + n and at < end for at, n in self.pieces):
-            return True
-        return any(access.physical < edge < end - gap for edge, gap in self.before)
+    @property
+    def key(self) -> tuple[int, int]:
+        """The same for the same range at different moments."""
+        return id(self.point), self.tgid
+
+    def touches(self, start: int, end: int) -> bool:
+        """True if it has bytes of RAM in [start, end)."""
+        return any(start < at + n and at < end for at, n in self.pieces)
+
+    def wants(self, access: AccessKind) -> bool:
+        """True if it waits for such accesses; for changes, if they may be one."""
+        return self.point.kind in (("read", "access") if access == "read" else ("write", "access", "change"))
+
+    @property
+    def begins_page(self) -> bool:
+        """True if an access that begins in another page can reach it."""
+        return any((at & PAGE_SIZE - 1) < _WIDEST or (at ^ at + n - 1) >> PAGE_SHIFT for at, n in self.pieces)
 
 
 class Hit(NamedTuple):
@@ -75,7 +92,9 @@ class Watches:
         self._entry_points: list[EntryWatch] = []
         self._frames: list[tuple[FrameWatch, int]] = []
         self.walks = False
+        self.memory = False  # any memory is watched, and the kernel asked to tell what it does there
         self._targets: list[_Target] = []
+        self._touched: dict[tuple[int, int], AccessKind] = {}  # by the kernel, in this entry: the last access wanted
         self._entries: list[tuple[EntryWatch, int, tuple[Step, ...]]] = []
         self.any = False
 
@@ -89,13 +108,21 @@ class Watches:
         counts = self._kernel.frames.counts
         self._frames = [(p, counts[p.pfn]) for p in enabled if isinstance(p, FrameWatch)]
         self.any = bool(self._points or self._entry_points or self._frames)
+        self._listen(bool(self._points))
         self.walks = bool(self._entry_points)
         self._targets = self._find()
         self._entries = self._walks()
         self._tell()
 
+    def _listen(self, wanted: bool) -> None:
+        self._touched.clear()
+        if wanted != self.memory:
+            self.memory = wanted
+            uaccess.tell_accesses(wanted)
+
     def refresh(self) -> None:
         """The same points, in the same places: what is there now is nobody's doing."""
+        self._touched.clear()
         for target in self._targets:
             target.value = self._read(target.pieces, target.point.length)
         if self._frames:
@@ -121,12 +148,11 @@ class Watches:
         for point in self._points:
             if point.physical:
                 pieces = ((point.address, point.length),)
-                targets.append(_Target(point, 0, pieces, self._read(pieces, point.length)))
+                targets.append(_Target(point, 0, -1, pieces, self._read(pieces, point.length)))
                 continue
             for tgid, mm in self._mms(point.tgid).items():
                 pieces = tuple(_pieces(mm, point.address, point.length))
-                value = self._read(pieces, point.length)
-                targets.append(_Target(point, tgid, pieces, value, tuple(_edges(mm, point.address, point.length))))
+                targets.append(_Target(point, tgid, mm.pt.pgd, pieces, self._read(pieces, point.length)))
         return targets
 
     def _read(self, pieces: tuple[Piece, ...], length: int) -> bytes | None:
@@ -142,39 +168,52 @@ class Watches:
 
     def _tell(self) -> None:
         """What the machine is to look at: loads for points that want them, else stores."""
-        ranges = {
-            Range(at, at + n, t.point.kind in ("read", "access"), t.point.kind != "read")
-            for t in self._targets
-            for at, n in (*t.pieces, *((edge - _WIDEST, _WIDEST) for edge, _gap in t.before))
-        }
-        self._machine.watch(tuple(ranges))
+        ranges = {Range(at, at + n, t.wants("read"), t.wants("write")) for t in self._targets for at, n in t.pieces}
+        self._machine.watch(tuple(ranges), any(t.begins_page for t in self._targets))
 
     # -- hits ---------------------------------------------------------------------------------------
 
-    def by_kernel(self) -> list[Hit]:
-        """After a kernel entry: whose bytes are others now. Looks addresses up anew."""
-        before = {(id(t.point), t.tgid): t.value for t in self._targets}
-        pieces = [(t.pieces, t.before) for t in self._targets]
-        self._targets = self._find()
-        if [(t.pieces, t.before) for t in self._targets] != pieces:
-            self._tell()
-        hits: list[Hit] = []
+    def accessed(self, pgd: int, address: int, physical: int, n: int, write: bool) -> None:
+        """As MemoryListener.user_access: by its address in the same address space, in others by what they share."""
+        access: AccessKind = "write" if write else "read"
         for t in self._targets:
-            old = before.get((id(t.point), t.tgid))
-            if old is not None and t.value is not None and old != t.value and t.point.kind != "read":
-                hits.append(Hit(t.point, "write", old, t.value, None))
-        return hits
+            point = t.point
+            here = t.pgd == pgd and address < point.address + point.length and point.address < address + n
+            if t.wants(access) and (here or t.touches(physical, physical + n)):
+                self._touched[t.key] = access
 
-    def by_user(self, accesses: list[Access]) -> list[Hit]:
-        """Behind an instruction that made these accesses."""
+    def by_kernel(self) -> list[Hit]:
+        """After a kernel entry: what it touched, and whose bytes are others now. Looks addresses up anew."""
+        before, touched = self._targets, self._touched
+        self._touched = {}
+        self._targets = self._find()
+        now = {t.key: t for t in self._targets}
+        if [(t.key, t.pieces) for t in self._targets] != [(t.key, t.pieces) for t in before]:
+            self._tell()
+        found = (self._kernel_hit(t, now.get(t.key), touched.get(t.key)) for t in before)
+        return [hit for hit in found if hit is not None]
+
+    @staticmethod
+    def _kernel_hit(before: _Target, now: _Target | None, access: AccessKind | None) -> Hit | None:
+        old, new = before.value, now.value if now is not None else None
+        if old is not None and new is not None and old != new and before.wants("write"):
+            return Hit(before.point, "write", old, new, None)
+        if access is None or before.point.kind == "change":
+            return None
+        if access == "read":
+            old = new = old if old is not None else new
+        return Hit(before.point, access, old or b"", new or b"", None)
+
+    def by_user(self, accesses: list[Access], mm: Mm | None) -> list[Hit]:
+        """Behind an instruction that made these accesses in this address space."""
+        reached = [(a, _reached(mm, a)) for a in accesses]
         hits: list[Hit] = []
         for t in self._targets:
-            touching = [a for a in accesses if t.is_touched(a)]
+            touching = [a for a, parts in reached if any(t.touches(start, end) for start, end in parts)]
             if not touching:
                 continue
             old, t.value = t.value, self._read(t.pieces, t.point.length)
-            wanted = [a for a in touching if a.kind == "write" or t.point.kind in ("read", "access")]
-            wanted = [a for a in wanted if a.kind == "read" or t.point.kind != "read"]
+            wanted = [a for a in touching if t.wants(a.kind)]
             if t.point.kind == "change" and old == t.value:
                 continue
             if wanted:
@@ -192,13 +231,17 @@ class Watches:
         ]
 
 
-def _edges(mm: Mm, address: int, length: int) -> Iterator[Piece]:
-    """(physical end, bytes from there to the range) of pages before the range from which an access can reach over."""
-    for start in (address, *range((address & -PAGE_SIZE) + PAGE_SIZE, address + length, PAGE_SIZE)):
-        gap = start & (PAGE_SIZE - 1)
-        last = physical(mm, start - gap - 1) if gap < _WIDEST and start >= PAGE_SIZE else None
-        if last is not None:
-            yield last + 1, gap
+def _reached(mm: Mm | None, access: Access) -> list[tuple[int, int]]:
+    """The RAM that an access is to, as ranges: of one that ends in another page, every place where its end may be.
+
+    There are several only if the process has the first page mapped twice.
+    """
+    start, end = access.physical, access.physical + access.size
+    edge = (start | PAGE_SIZE - 1) + 1
+    if end <= edge or mm is None:
+        return [(start, end)]
+    behind = {physical(mm, page + PAGE_SIZE) for page in pages_of(mm, start >> PAGE_SHIFT)}
+    return [(start, edge), *((at, at + end - edge) for at in behind if at is not None)]
 
 
 def _pieces(mm: Mm, address: int, length: int) -> list[Piece]:

@@ -17,7 +17,7 @@ selftest.py  what `emu selftest` reports
 """
 
 from emu.machine.boot import RESERVED_FRAMES
-from emu.machine.debugging import RECORD_BYTES, Access, DebugMachine, Range
+from emu.machine.debugging import RECORD_BYTES, Access, AccessKind, DebugMachine, Range
 from emu.machine.engine import ENGINE_VERSION
 from emu.machine.errors import ClosedError, EngineError, MachineError
 from emu.machine.jumps import RecordMachine
@@ -30,6 +30,7 @@ __all__ = [
     "RECORD_BYTES",
     "RESERVED_FRAMES",
     "Access",
+    "AccessKind",
     "ClosedError",
     "DebugMachine",
     "EngineError",

@@ -15,7 +15,7 @@ from emu.machine.entries import FLUSH_CODE, FLUSH_TLB, NEVER
 from emu.machine.errors import MachineError
 from emu.machine.jumps import JumpMachine
 from emu.machine.machine import DEFAULT_QUANTUM, StopReason
-from mini_kernel.x86 import PAGE_SHIFT, PF_INSTR, R11, RCX, RIP
+from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PF_INSTR, R11, RCX, RIP
 
 AccessKind = Literal["read", "write"]
 RECORD_BYTES: Final = probes.RECORD_BYTES
@@ -85,7 +85,7 @@ class DebugMachine(JumpMachine):
         engine.hook(uc.HOOK_CODE, self._probes.step, native.data_of(self._probe))
         self._callback = uc.MemoryHook(self._access_hook)
         self._access_frame = probes.AccessFrame(
-            native.address_of(self._callback), ctypes.addressof(self._tables.frames)
+            native.address_of(self._callback), ctypes.addressof(self._tables.frames), probes.EVERYWHERE
         )
         engine.hook(uc.HOOK_MEM_READ | uc.HOOK_MEM_WRITE, self._probes.access, native.data_of(self._access_frame))
 
@@ -95,8 +95,12 @@ class DebugMachine(JumpMachine):
         """Return "probe" before instructions at these addresses (and, by accident, at others)."""
         self._tables.mark_steps(addresses)
 
-    def watch(self, ranges: tuple[Range, ...]) -> None:
-        """Return "access" behind instructions that touch these ranges; `accesses` says how."""
+    def watch(self, ranges: tuple[Range, ...], crossing: bool = False) -> None:
+        """Return "access" behind instructions that touch these ranges; `accesses` says how.
+
+        With `crossing` also behind all accesses that reach into another page: it is not known where that is.
+        """
+        self._access_frame.limit = PAGE_SIZE if crossing else probes.EVERYWHERE
         self._ranges = ranges
         self._tables.mark_frames({
             pfn for r in ranges for pfn in range(r.start >> PAGE_SHIFT, (r.end - 1 >> PAGE_SHIFT) + 1)
@@ -273,7 +277,8 @@ class DebugMachine(JumpMachine):
             if physical < r.end and r.start < physical + size and (r.writes if write else r.reads):
                 break
         else:
-            return
+            if (physical & PAGE_SIZE - 1) + size <= self._access_frame.limit:
+                return
         probe = self._probe
         self.accesses.append(Access("write" if write else "read", physical, size, value, probe.last))
         if self._held is None:

@@ -15,7 +15,7 @@ code into blocks depends on where it was stopped, jumps do not. After a kernel e
 `GO_CODE` is called by us: it starts the engine, as Machine._slice does, and tells the usual ends from the others.
 
 `ACCESS_CODE` sees loads and stores with their physical addresses. Where the frame's byte in a table of 65,536 is set it
-calls on to Python, which looks closer.
+calls on to Python, which looks closer. So it does for those that end in another page, if these are asked for.
 
 All of it lives outside the guest: no guest byte, register or flag is touched, and no page is touched either.
 """
@@ -130,6 +130,11 @@ ACCESS_LISTING: Final = """
     mov r10, qword ptr [r9 + 8]
     cmp byte ptr [r10 + rax], 0
     jne close
+    mov eax, edx
+    and eax, 4095
+    add eax, ecx
+    cmp eax, dword ptr [r9 + 16]
+    ja close
     ret
 close:
     jmp qword ptr [r9]
@@ -225,7 +230,7 @@ GO_CODE: Final = bytes.fromhex(
     "31d231c94531c0ff93c0000000488983f00000004d85ed740849c745000000000085c07522488b8bd0000000488339007c15"
     "b80100000048394358740f770831c048833bff7405b802000000415d415c5bc3"
 )
-ACCESS_CODE: Final = bytes.fromhex("4889d048c1e80c0fb7c04d8b510841803c02007501c341ff21")
+ACCESS_CODE: Final = bytes.fromhex("4889d048c1e80c0fb7c04d8b510841803c0200751089d025ff0f000001c8413b41107701c341ff21")
 
 #: What a step leaves in the ring: 16 registers, RIP, and the five words of the lazy flags (see native.Counter).
 RECORD_WORDS: Final = 22
@@ -238,6 +243,7 @@ HIT, TICK = 1, 2
 #: `Probe.mode`
 OUTSIDE, ABOVE, JUMPED = 1, 2, 4
 
+EVERYWHERE: Final = 1 << 30
 _FILTER_SIZE: Final = 4096
 _FRAMES_SIZE: Final = 65536
 _SPACING: Final = 512
@@ -343,11 +349,12 @@ class JumpCounter(ctypes.Structure):
 
 
 class AccessFrame(ctypes.Structure):
-    """What ACCESS_CODE finds: where Python is called, and the table of frames."""
+    """What ACCESS_CODE finds: where Python is called, the table of frames, and PAGE_SIZE or EVERYWHERE as `limit`."""
 
     close: int
     frames: int
-    _fields_ = [("close", ctypes.c_uint64), ("frames", ctypes.c_uint64)]
+    limit: int
+    _fields_ = [("close", ctypes.c_uint64), ("frames", ctypes.c_uint64), ("limit", ctypes.c_uint64)]
 
 
 class Tables:

@@ -142,3 +142,6 @@ class Recorder(Silent):
         task = self._task
         where = self._names.address(task, address) if task is not None else ""
         self._memory("frame", "copy", f"{self._names.frame(source)} -> {self._names.frame(new)} for {where}")
+
+    def user_access(self, pgd: int, address: int, physical: int, n: int, write: bool) -> None:
+        """The same; a trace does not ask."""

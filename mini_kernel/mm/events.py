@@ -24,3 +24,7 @@ class MemoryListener(Protocol):
     def frame_copied(self, pgd: int, address: int, source: int, new: int) -> None:
         """The page at `address` was copied to a frame of its own."""
         ...
+
+    def user_access(self, pgd: int, address: int, physical: int, n: int, write: bool) -> None:
+        """The kernel is about to read or store `n` bytes of user memory, within a page. Told if asked (uaccess.py)."""
+        ...

@@ -42,7 +42,7 @@ def _force(mm: Mm, vma: Vma, address: int, data: bytes) -> None:
     flags = vma.flags
     vma.set_flags(flags | VM_READ | VM_WRITE)
     try:
-        at = uaccess.translate(mm, address, True)
+        at = uaccess.translate(mm, address, True, len(data))
         mm.frames.ram.data[at : at + len(data)] = data
     finally:
         vma.set_flags(flags)

@@ -2,6 +2,10 @@
 
 Rights are the ones user code has: the walk ANDs W and U over all four levels, and whatever it does not allow goes
 through the same fault ladder (R7). Everything raises SysError(EFAULT) at the first byte that cannot be reached.
+
+While somebody asks for it (`tell_accesses`) each access is told to the kernel's MemoryListener. What nobody listens to
+costs one look at a global: it is of the whole process as a static key is of the whole of Linux, and says only whether
+to look for a listener.
 """
 
 import struct
@@ -31,6 +35,19 @@ _U32 = struct.Struct("<I")
 _SHORT = 128  # bytes of a string looked at first: most end there
 _READ = PTE_P | PTE_U
 _WRITE = PTE_P | PTE_U | PTE_W
+_askers = 0  # how many ask to be told
+
+
+def tell_accesses(wanted: bool) -> None:
+    """Ask for MemoryListener.user_access to be called; False: no more. Each asks once, and takes back once."""
+    global _askers  # noqa: PLW0603  # see above
+    _askers += 1 if wanted else -1
+
+
+def _tell(mm: Mm, address: int, physical: int, n: int, write: bool) -> None:
+    listener = mm.frames.listener
+    if listener is not None:
+        listener.user_access(mm.pt.pgd, address, physical, n, write)
 
 
 def _physical(mm: Mm, address: int, need: int) -> int:
@@ -62,14 +79,19 @@ def _huge_physical(mm: Mm, slot: int, address: int, rights: int, need: int) -> i
     return words[slot] & PTE_ADDR | address & (PMD_SIZE - 1)
 
 
-def translate(mm: Mm, address: int, write: bool) -> int:
-    """Physical address of one user byte, faulting its page in. Raises SysError(EFAULT)."""
+def translate(mm: Mm, address: int, write: bool, n: int = 1) -> int:
+    """Physical address of one user byte, faulting its page in. Raises SysError(EFAULT).
+
+    `n` bytes within the page are going to be read or stored from there on; 0 if that is told by the caller.
+    """
     need = _WRITE if write else _READ
     for _ in range(4):
         physical = _physical(mm, address, need)
         if physical >= 0:
             if write:
                 mm.frames.wrote(physical >> PAGE_SHIFT)
+            if _askers and n:
+                _tell(mm, address, physical, n, write)
             return physical
         _fault_in(mm, address, PF_WRITE if write else 0)
     raise KernelBug(f"the fault handler does not make {address:#x} accessible")
@@ -102,7 +124,7 @@ def chunks(mm: Mm, address: int, n: int, write: bool) -> Iterator[memoryview]:
     data = mm.frames.ram.data
     while n > 0:
         size = min(n, PAGE_SIZE - (address & (PAGE_SIZE - 1)))
-        physical = translate(mm, address, write)
+        physical = translate(mm, address, write, size)
         yield data[physical : physical + size]
         address += size
         n -= size
@@ -111,7 +133,7 @@ def chunks(mm: Mm, address: int, n: int, write: bool) -> Iterator[memoryview]:
 def read(mm: Mm, address: int, n: int) -> bytes:
     """`n` bytes from user memory."""
     if 0 < n <= PAGE_SIZE - (address & (PAGE_SIZE - 1)) and address < TASK_SIZE:
-        physical = translate(mm, address, False)
+        physical = translate(mm, address, False, n)
         return bytes(mm.frames.ram.data[physical : physical + n])
     return b"".join(chunks(mm, address, n, False))
 
@@ -120,7 +142,7 @@ def write(mm: Mm, address: int, data: bytes | memoryview) -> None:
     """Store `data` in user memory. Bytes before the one that faults are written."""
     n = len(data)
     if 0 < n <= PAGE_SIZE - (address & (PAGE_SIZE - 1)) and address < TASK_SIZE:
-        physical = translate(mm, address, True)  # the usual case, without the generator
+        physical = translate(mm, address, True, n)  # the usual case, without the generator
         mm.frames.ram.data[physical : physical + n] = data
         return
     at = 0
@@ -153,19 +175,30 @@ def read_cstr(mm: Mm, address: int, limit: int = PAGE_SIZE) -> bytes:
     """A string up to its zero byte; SysError(ENAMETOOLONG) if there is none within `limit` bytes."""
     n = min(_SHORT, limit, PAGE_SIZE - (address & (PAGE_SIZE - 1)))
     if address < TASK_SIZE and n > 0:
-        physical = translate(mm, address, False)
+        physical = translate(mm, address, False, 0)
         part = bytes(mm.frames.ram.data[physical : physical + n])
         end = part.find(0)
         if end >= 0:
+            if _askers:
+                _tell(mm, address, physical, end + 1, False)
             return part[:end]
+    return _read_long_cstr(mm, address, limit)
+
+
+def _read_long_cstr(mm: Mm, address: int, limit: int) -> bytes:
     parts: list[bytes] = []
-    for chunk in chunks(mm, address, min(limit, max(0, TASK_SIZE - address)), False):
-        part = bytes(chunk)
+    at, left = address, min(limit, max(0, TASK_SIZE - address))
+    while left > 0:
+        n = min(left, PAGE_SIZE - (at & (PAGE_SIZE - 1)))
+        physical = translate(mm, at, False, 0)
+        part = bytes(mm.frames.ram.data[physical : physical + n])
         end = part.find(0)
+        parts.append(part if end < 0 else part[:end])
+        if _askers:
+            _tell(mm, at, physical, n if end < 0 else end + 1, False)
         if end >= 0:
-            parts.append(part[:end])
             return b"".join(parts)
-        parts.append(part)
+        at, left = at + n, left - n
     raise SysError(ENAMETOOLONG if address + limit <= TASK_SIZE else EFAULT)
 
 

@@ -102,7 +102,7 @@ def gather(mm: "Mm", iov: Iov, skip: int, n: int, write: bool) -> list[memoryvie
     """
     base = iov[0][0] + skip
     if len(iov) == 1 and 0 < n <= PAGE_SIZE - (base & (PAGE_SIZE - 1)) and base < TASK_SIZE:
-        physical = uaccess.translate(mm, base, write)  # the usual case, one page, without the generator
+        physical = uaccess.translate(mm, base, write, n)  # the usual case, one page, without the generator
         return [mm.frames.ram.data[physical : physical + n]]
     views: list[memoryview] = []
     try:

@@ -156,7 +156,7 @@ def _wake_op(k: "Kernel", t: Task, keys: tuple[Key, Key], address2: int, counts:
         operand = 1 << (operand & 31)
     if operation > FUTEX_OP_XOR:
         raise SysError(ENOSYS)
-    uaccess.translate(t.mm, address2, True)
+    uaccess.translate(t.mm, address2, True, 0)
     old = uaccess.read_u32(t.mm, address2)
     uaccess.write_u32(t.mm, address2, _changed(operation, old, operand))
     if comparison > FUTEX_OP_CMP_GE:

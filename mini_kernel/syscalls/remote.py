@@ -41,7 +41,7 @@ def _view(mm: Mm, address: int, n: int, write: bool) -> memoryview:
     """The RAM behind `n` bytes within one page. Raises SysError(EFAULT)."""
     if address + n > TASK_SIZE:
         raise SysError(EFAULT)
-    physical = uaccess.translate(mm, address, write)
+    physical = uaccess.translate(mm, address, write, n)
     return mm.frames.ram.data[physical : physical + n]
 
 
