@@ -121,19 +121,25 @@ class ElfTables:
         except Exception:
             return []
 
-    def address_of_line(self, file: str, line: int) -> int | None:
-        """The first instruction of a line of a file, named by the end of its path; "" is the first one that has it."""
+    def lines_from(self, file: str, line: int) -> dict[int, int]:
+        """The first instructions of lines of a file from one on, by line; "" is the first file that has such a line."""
+        found: dict[int, int] = {}
+        chosen = file
         try:
-            return min(self._rows_of_line(file, line), default=None)
+            for row in self._rows_from(file, line):
+                chosen = chosen or row.file
+                if row.file == chosen or file:
+                    found[row.line] = min(row.start, found.get(row.line, row.start))
         except Exception:
-            return None
+            return found
+        return found
 
-    def _rows_of_line(self, file: str, line: int) -> Iterator[int]:
+    def _rows_from(self, file: str, line: int) -> Iterator[Row]:
         dwarf = self._dwarf
         for unit in dwarf.iter_CUs() if dwarf is not None else ():
             for row in self._table(unit):
-                if row.line == line and (not file or row.file == file or row.file.endswith("/" + file)):
-                    yield row.start
+                if row.line >= line and (not file or row.file == file or row.file.endswith("/" + file)):
+                    yield row
 
     def _candidates(self, address: int) -> Iterator[list[Row]]:
         """The line tables that may know `address`: that of the unit .debug_aranges names, else all."""

@@ -92,8 +92,12 @@ class Symbols:
 
     def address_of_line(self, file: str, line: int) -> int | None:
         """The first instruction of a line of `file` (its name's end will do; "": the program's own), if it has any."""
+        return self.lines_from(file, line).get(line)
+
+    def lines_from(self, file: str, line: int) -> dict[int, int]:
+        """The first instructions of that line and of those behind it that have any, by line."""
         del file, line
-        return None
+        return {}
 
     def source(self, file: str) -> list[str]:
         """All lines of a file that `line` has named; none where it cannot be shown."""
@@ -143,10 +147,14 @@ class ImageSymbols(Symbols):
     def source(self, file: str) -> list[str]:
         return self._texts.get(file, [])
 
-    def address_of_line(self, file: str, line: int) -> int | None:
+    def lines_from(self, file: str, line: int) -> dict[int, int]:
         image = self._image
         wanted = file or (image.lines[0].file if image.lines else "")
-        return min((at.address for at in image.lines if at.line == line and is_end(at.file, wanted)), default=None)
+        found: dict[int, int] = {}
+        for at in image.lines:
+            if at.line >= line and is_end(at.file, wanted):
+                found[at.line] = min(at.address, found.get(at.line, at.address))
+        return found
 
     def extent(self, address: int) -> tuple[int, int] | None:
         i = bisect_right(self._line_starts, address) - 1
@@ -195,8 +203,8 @@ class ElfSymbols(Symbols):
                 return rows
         return []
 
-    def address_of_line(self, file: str, line: int) -> int | None:
-        return self._tables.address_of_line(file, line)
+    def lines_from(self, file: str, line: int) -> dict[int, int]:
+        return self._tables.lines_from(file, line)
 
     def extent(self, address: int) -> tuple[int, int] | None:
         row = self._tables.row(address)

@@ -14,7 +14,7 @@ from emu.debug.runner import DebugError, Plan, Runner
 from emu.debug.stops import EntryChanged, Stop
 from emu.debug.unwind import backtrace
 from mini_kernel.task import SigInfo, State
-from mini_kernel.x86 import RSP
+from mini_kernel.x86 import RIP, RSP
 
 
 class Debugger(Runner):
@@ -40,13 +40,14 @@ class Debugger(Runner):
             self.points.remove(point.number)
 
     def locate(self, place: int | str) -> int:
-        """The address of what `break_at` takes. Raises DebugError."""
+        """The address of what `break_at` takes; of a line without code, that of the next one. Raises DebugError."""
         if isinstance(place, int):
             return place
         name, plus, offset = place.partition("+")
         found = self._symbols.addresses().get(name.strip())
-        if found is None and not plus:
-            found = self._line_address(place)
+        file, colon, line = place.rpartition(":")
+        if found is None and line.isdecimal():
+            return self._line_address(file if colon else "", int(line[:9]))
         try:
             if found is None:
                 found = int(name.strip().removeprefix("*"), 0)
@@ -54,11 +55,20 @@ class Debugger(Runner):
         except ValueError:
             raise DebugError(f"there is no symbol, line or address {place!r}") from None
 
-    def _line_address(self, place: str) -> int | None:
-        file, colon, line = place.rpartition(":")
-        if not line.isdecimal():
-            return None
-        return self._symbols.address_of_line(file if colon else "", int(line))
+    def _line_address(self, file: str, line: int) -> int:
+        lines = self._symbols.lines_from(file or self._present_file(), line)
+        if not lines:
+            where = f" of {file}" if file else ""
+            raise DebugError(f"line {line}{where} has no code, nor has any behind it; an address is *{line:#x}")
+        return lines[min(lines)]
+
+    def _present_file(self) -> str:
+        """The source file of the next instruction, or main's; "" is the program's first."""
+        for address in (self.machine.regs[RIP], self._symbols.addresses().get("main")):
+            line = self._symbols.line(address) if address is not None else None
+            if line is not None:
+                return line.file
+        return ""
 
     def run(self, plan: Plan) -> Stop:
         """As Runner.run; bits that the CPU set in a watched entry are traced back to the instruction."""

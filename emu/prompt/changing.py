@@ -18,7 +18,7 @@ from emu.render import debug as text_of
 _CHANGING: Final = "changing"
 _TASKS: Final = "tasks"
 _SETTINGS: Final = ("args", "context", "trace-commands", "fatal", "follow-fork-mode", "scheduler-locking",
-                    "disassembly-flavor")  # fmt: skip
+                    "disassembly-flavor", "listsize")  # fmt: skip
 _NAME: Final = re.compile(r"\$[A-Za-z_]\w*")
 
 
@@ -85,6 +85,8 @@ def _setting(s: Shell, name: str, value: str) -> list[str]:
         s.arguments = words(value)
     elif name == "scheduler-locking":
         s.d.lock(one_of(value, ["on", "off", "step", "replay"], "setting") in ("on", "step"))
+    elif name == "listsize":
+        s.list_size = min(max(1, s.value(value)), 1000)
     elif name == "disassembly-flavor":
         if one_of(value, ["intel", "att"], "setting") == "att":
             raise PromptError("instructions are shown in Intel's syntax")
@@ -103,6 +105,7 @@ def show(s: Shell, text: str) -> list[str]:
         "follow-fork-mode": s.d.follow,
         "scheduler-locking": "off" if s.d.tap.preempts else "on",
         "disassembly-flavor": "intel",
+        "listsize": str(s.list_size),
         "convenience": " ".join(f"${name}={value:#x}" for name, value in s.variables.items()) or "none",
     }
     names = [one_of(text, list(known), "setting")] if text else list(known)

@@ -86,7 +86,7 @@ def _files(s: Shell, _text: str) -> list[str]:
 
 
 def _line(s: Shell, text: str) -> list[str]:
-    address = s.place(text) if text else s.rip() - bool(s.frame_number and not s.frame().exact)
+    address = s.place(text) if text else s.inside()
     line, extent = s.symbols().line(address), s.symbols().extent(address)
     if line is None or extent is None:
         return [f"no source line is known of {address:#x}"]
@@ -139,6 +139,14 @@ def _address(s: Shell, text: str) -> list[str]:
     return [f"{text.strip()} is at {address:#x}"]
 
 
+def _source(s: Shell, _text: str) -> list[str]:
+    line = s.symbols().line(s.inside())
+    if line is None:
+        return [f"no source line is known of {s.rip():#x}"]
+    rows = s.symbols().source(line.file)
+    return [f"{line.file}: " + (f"{len(rows)} lines, the next is {line.line}" if rows else "it cannot be shown")]
+
+
 def _program(s: Shell, _text: str) -> list[str]:
     return short_lines(s.d, s.d.stops or [s.d.stand(Stepped)])
 
@@ -160,6 +168,7 @@ INFO: Final[dict[str, Callable[[Shell, str], list[str]]]] = {
     "display": _displays,
     "functions": _functions,
     "address": _address,
+    "source": _source,
     "program": _program,
     "locals": _locals,
     "args": _locals,
@@ -185,6 +194,19 @@ _SHORT: Final = {
 }  # fmt: skip
 
 
+_NOT_HERE: Final = {
+    "sharedlibrary": "programs are static, `info maps` shows what is mapped",
+    "dll": "programs are static, `info maps` shows what is mapped",
+    "target": "`info maps` shows what of the program is where",
+    "types": "types are not read",
+    "scope": "names of variables are not read: `info frame`",
+    "macro": "macros are expanded in `emu asm --listing`",
+    "os": "`info tasks`, `info files`, `info ledger`",
+    "auxv": "it is above the environment on the stack: `stack $rsp, 60`",
+    "record": "`info time` says which moments can be gone to",
+}  # fmt: skip
+
+
 @command(
     "info",
     "i",
@@ -198,6 +220,8 @@ def info(s: Shell, text: str) -> list[str]:
     word, _space, rest = text.partition(" ")
     if not word:
         return [f"info {name}" for name in INFO]
+    if word in _NOT_HERE:
+        raise PromptError(f"there is no info {word!r} here: {_NOT_HERE[word]}")
     name = one_of(_SHORT.get(word, word), list(INFO), "info")
     return INFO[name](s, rest.strip())
 

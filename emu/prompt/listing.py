@@ -13,7 +13,7 @@ from emu.render import debug as text_of
 _LOOKING: Final = "looking"
 _MAX: Final = 4000  # instructions or lines at once
 _FUNCTION: Final = 300  # instructions of a function that is shown as a whole
-_LINES: Final = 10
+_INSTRUCTIONS: Final = 10
 _ENDS: Final = frozenset(("ret", "jmp", "ud2", "hlt"))
 _SPAN: Final = re.compile(r"\s*([^,]*),\s*([^,]*)\s*")
 
@@ -56,7 +56,7 @@ def _function(s: Shell, start: int) -> list[CodeLine]:
     """From a function's label to its end: what its size says, or a label behind an instruction that does not go on."""
     symbols = s.symbols()
     if symbols.names.get(start) is None:
-        return state.code(s.d, start, _LINES, s.task().tid, s.rip())
+        return state.code(s.d, start, _INSTRUCTIONS, s.task().tid, s.rip())
     end = symbols.names[start][1]
     lines = state.code(s.d, start, _FUNCTION, s.task().tid, s.rip())
     for i, line in enumerate(lines):
@@ -87,20 +87,21 @@ def list_(s: Shell, text: str) -> list[str]:
 
 def _wanted(s: Shell, text: str) -> tuple[str, int, int]:
     """(file, first line, last line)."""
+    size = s.list_size
     if s.listed is not None and text in ("", "-"):
         file, first, after = s.listed
         if text and first == 1:
             raise PromptError(f"{file} begins there")
-        first = max(1, first - _LINES) if text else after
-        return file, first, first + _LINES - 1 if not text else s.listed[1] - 1
+        return (file, max(1, first - size), first - 1) if text else (file, after, after + size - 1)
     span = _SPAN.fullmatch(text)
     if span is not None:
         file, first = _line(s, span[1]) if span[1] else ("", 0)
-        to_file, last = _line(s, span[2]) if span[2] else (file, first + _LINES - 1)
-        first = first or max(1, last - _LINES + 1)
+        to_file, last = _line(s, span[2]) if span[2] else (file, first + size - 1)
+        first = first or max(1, last - size + 1)
         return file or to_file, first, min(last, first + _MAX)
     file, line = _line(s, text)
-    return file, max(1, line - 4), max(1, line - 4) + _LINES - 1
+    first = max(1, line - (size - 1) // 2)
+    return file, first, first + size - 1
 
 
 def _line(s: Shell, text: str) -> tuple[str, int]:
@@ -108,7 +109,7 @@ def _line(s: Shell, text: str) -> tuple[str, int]:
     file, _colon, number = text.strip().rpartition(":")
     if number.isdecimal() and len(number) < 9:
         return _file(s, file), int(number)
-    address = s.place(text) if text else s.rip() - bool(s.frame_number and not s.frame().exact)
+    address = s.place(text) if text else s.inside()
     line = s.symbols().line(address)
     if line is None:
         raise PromptError(f"no source line is known of {address:#x}")
@@ -119,7 +120,7 @@ def _file(s: Shell, name: str) -> str:
     """The file that a line's number is meant in, if that is not said: listed before, or where it stands, or main's."""
     symbols = s.symbols()
     if name:
-        address = next((a for n in range(1, 200) if (a := symbols.address_of_line(name, n)) is not None), None)
+        address = next(iter(symbols.lines_from(name, 1).values()), None)
         line = symbols.line(address) if address is not None else None
         return line.file if line is not None else name
     if s.listed is not None:

@@ -48,7 +48,10 @@ def _added(s: Shell, point: Point) -> list[str]:
 def _breakpoint(s: Shell, text: str, **settings: bool) -> list[str]:
     tail = Tail(s, text)
     address = s.place(tail.head or "*rip")
-    named = tail.head if tail.head[:1].isalpha() or ":" in tail.head else s.symbols().name(address) or ""
+    named = tail.head if tail.head[:1].isalpha() and ":" not in tail.head else s.symbols().name(address) or ""
+    line = s.symbols().line(address) if ":" in tail.head or tail.head.isdecimal() else None
+    if line is not None:  # which may be a later one than was asked for
+        named = f"{named} at {line.file}:{line.line}"
     return _added(s, Breakpoint(address=address, text=named, **settings, **tail.settings))
 
 

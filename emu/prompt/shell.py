@@ -53,6 +53,7 @@ class Shell:
     values     what `print` printed: $1, $2, ...
     variables  what `set $name = VALUE` made
     arguments  of `set args`: what `run` gives the program if it is not told otherwise
+    list_size  lines that `list` shows
     displays   expressions that are shown after each stop, by number: (format, text)
     done       the user wants to leave
     traced     commands of files are shown before they are run
@@ -79,6 +80,7 @@ class Shell:
         self.values: list[int] = []
         self.variables: dict[str, int] = {}
         self.arguments: list[str] | None = None
+        self.list_size = 10
         self.displays: dict[int, tuple[str, str]] = {}
         self.scripts: dict[int, list[str]] = {}
         self.done = False
@@ -212,6 +214,10 @@ class Shell:
         """The next instruction in that frame. Raises EmuError."""
         return self.frame().rip if self.frame_number else registers(self.d, self.task().tid).general[RIP]
 
+    def inside(self) -> int:
+        """An address of the instruction that the frame is at: a return address can be another line's, or function's."""
+        return self.rip() - bool(self.frame_number and not self.frame().exact)
+
     def symbols(self) -> Symbols:
         """Of its program; none if nothing runs."""
         return self.d.symbols(self.d.kernel.tasks.get(self.selected or 0) or self.d.current)
@@ -232,7 +238,7 @@ class Shell:
         try:
             return self.d.locate(text)
         except EmuError:
-            if text.isidentifier() or ":" in text:
+            if text.isidentifier() or text.isdecimal() or ":" in text:
                 raise
             return self.value(text)
 

@@ -208,6 +208,18 @@ def test_code_and_lines_by_gdbs_ranges(inside: Shell) -> None:
     assert "calls.asm has" in say(inside, "list 900")
 
 
+def test_a_line_without_code_is_the_next_one_with(calls: Shell) -> None:
+    """`break 13` is the instruction behind a label; a number is no address."""
+    assert "<back> at " in say(calls, "b 12")
+    assert say(calls, "b 12").endswith("calls.asm:12") or "calls.asm:13" in say(calls, "b 12")
+    assert "<back>" in say(calls, "b calls.asm:12")
+    for wrong in ("b 999", "b calls.asm:999", "b nosuch.c:1", "advance 999"):
+        assert "has no code" in say(calls, wrong), wrong
+    say(calls, "set listsize 3")
+    assert len(say(calls, "list 5").splitlines()) == 3
+    assert "programs are static" in say(calls, "info sharedlibrary")
+
+
 def test_each_task(calls: Shell) -> None:
     with example("fork_cow.asm") as fork:
         told = say(fork, "catch fork", "c", "thread apply all bt", "info threads", "inferior 2", "thread apply 1 p pid")
@@ -262,6 +274,7 @@ def test_an_optimised_program_of_c(tmp_path: Path) -> None:
     with shell(load_program(str(program))) as session:
         told = say(session, "b leaf", "r", "bt")
         assert told.count("<down+0x") == 6
+        assert "lines, the next is 12" in say(session, "up", "info source")
         told = say(session, "frame function main", "list", "down", "p/x $rip == [$rsp - 8]")
         assert "return down(5, &here)" in told
         assert "recursion.c" in say(session, "info line")

@@ -156,7 +156,8 @@ def _named(point: Catchpoint, item: int | str) -> str:
 
 def _what(point: Point) -> str:
     if isinstance(point, Breakpoint):
-        return f"breakpoint at {point.address:#x}" + _name(point.text if point.text != str(point.address) else None)
+        name, at, line = point.text.partition(" at ")
+        return f"breakpoint at {point.address:#x}" + _name(name if name != str(point.address) else None) + at + line
     if isinstance(point, Watchpoint):
         space = "physical memory" if point.physical else "memory"
         return f"watch {point.kind} of {space} {point.address:#x}, {point.length} bytes"
