@@ -239,7 +239,7 @@ def emulate(request: pytest.FixtureRequest) -> Emulate:
     _keep_programs(request.config)
     return Emulate(
         request.path,
-        _chosen(request, "fork_kind", "classic"),
+        _chosen(request, "fork_kind", None),
         _chosen(request, "schedule", None),
         _chosen(request, "ram_size", 1 << 30),
         _option(request.config, "emu_update"),

@@ -9,6 +9,7 @@ GuestSymbols     those of every program in a guest's file system
 import os
 import stat
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -41,7 +42,13 @@ class Symbols:
     @staticmethod
     def of(program: Program) -> "Symbols":
         """Those of an assembled program, else what the ELF file tells (nothing, if it is stripped or moves about)."""
-        return ImageSymbols(program.image) if program.image else ElfSymbols(program)
+        if program.image:
+            return ImageSymbols(program.image)
+        for known in _LATELY:
+            if known.program is program:
+                return known
+        _LATELY.append(ElfSymbols(program))
+        return _LATELY[-1]
 
     @cached_property
     def names(self) -> dict[int, tuple[str, int]]:
@@ -168,14 +175,14 @@ class ElfSymbols(Symbols):
     """Of an ELF file. Lines of its sources are shown if these are below its own or the present directory."""
 
     def __init__(self, program: Program) -> None:
-        self._program = program
+        self.program = program
         self._texts: dict[str, list[str]] = {}
 
     @cached_property
     def _tables(self) -> "ElfTables":
         from emu.elf_symbols import ElfTables  # pyelftools takes 60 ms to load
 
-        return ElfTables(self._program.data)
+        return ElfTables(self.program.data)
 
     @cached_property
     def names(self) -> dict[int, tuple[str, int]]:
@@ -213,7 +220,7 @@ class ElfSymbols(Symbols):
     def _read(self, path: str) -> list[str]:
         """The lines of a source file; none of one that is elsewhere, for an ELF file may name any file it likes."""
         real = os.path.realpath(path)
-        folders = [os.path.realpath(folder) for folder in (os.path.dirname(self._program.path), os.curdir) if folder]
+        folders = [os.path.realpath(folder) for folder in (os.path.dirname(self.program.path), os.curdir) if folder]
         if not any(real.startswith(folder.rstrip("/") + "/") for folder in folders):
             return []
         try:
@@ -224,6 +231,10 @@ class ElfSymbols(Symbols):
                 return file.read().split("\n")
         except (OSError, ValueError):
             return []
+
+
+#: Reading the tables of a C program takes 50 ms; many systems run the same one.
+_LATELY: Final[deque[ElfSymbols]] = deque(maxlen=8)
 
 
 class GuestSymbols:

@@ -57,7 +57,7 @@ class Evidence:
     mappings: Sequence[Area] = ()
     memory: Mapping[Wanted, bytes] = field(default_factory=dict[Wanted, bytes])
     ended_at: str = ""  # `function+0x4 at prog.asm:12`
-    preemptions: Sequence[str] = ()  # of a schedule: who lost the CPU where
+    preemptions: Sequence[tuple[int, int]] = ()  # of a schedule: which task lost the CPU, and its RIP
 
     @property
     def forks(self) -> Mapping[str, int]:
@@ -191,9 +191,5 @@ def run_variant(variant: "Variant", wanted: Sequence[Wanted] = (), cover: Cover 
             mappings=end.mappings,
             memory=end.memory,
             ended_at=end.ended_at,
-            preemptions=[_preempted(end.symbols, tid, rip) for tid, rip in schedule.log or ()] if schedule else (),
+            preemptions=schedule.log or () if schedule else (),
         )
-
-
-def _preempted(symbols: Symbols, tid: int, rip: int) -> str:
-    return f"task {tid} at {symbols.place(rip) or hex(rip)}"

@@ -32,7 +32,7 @@ def explain(variant: Variant, evidence: Evidence, failed: Sequence[Expectation])
         lines += [f"    {text}" for text in _difference(expectation, evidence, events, places)]
     lines += list(_end(evidence))
     if evidence.preemptions:
-        lines += ["the CPU was taken from", *_shortened([f"    {text}" for text in evidence.preemptions])]
+        lines += ["the CPU was taken from", *_shortened([f"    {places.of(*who)}" for who in evidence.preemptions])]
     telling = [event for event in events if event.place or event.kind != "fault"]
     lines += ["the last events were", *(f"    {places(event)}" for event in telling[-_LAST:])]
     for name, data in (("stdout", evidence.stdout), ("stderr", evidence.stderr)):
@@ -52,6 +52,10 @@ class _Places:
         row = self._symbols.line(event.at) if event.at else None
         text = f" at {row.file}:{row.line}" + (f": {row.text}" if row.text else "") if row else ""
         return trace_line(event) + text
+
+    def of(self, tid: int, rip: int) -> str:
+        """A task that was there."""
+        return f"task {tid} at {self._symbols.place(rip) or hex(rip)}"
 
 
 def _events(variant: Variant, chosen: str = "") -> list[Event]:

@@ -20,6 +20,9 @@ r"""EXPECT and RUN lines of a source file, in comments (`#`, `;` or `//`).
     # RUN exact                           count instructions, for EXPECT instructions
     # RUN assembler gas                   # RUN syntax nasm
 
+A golden trace is kept for each combination of RUN lines. Interleavings and kinds of fork that the command line chooses
+(--schedules, --emu-seed, --emu-fork) change what a trace holds: under them it is not compared.
+
 `RUN fork` says what fork(2) means, classic or odf; it never means sfork, which needs to know what is to be shared. A
 program that is to run under all three makes its children by the system call FORK_CALL: a constant in sources, and a
 variable of the environment for others (`syscall(atoi(getenv("FORK_CALL")), size, flags, region)`). It is fork, odfork

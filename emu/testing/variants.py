@@ -32,6 +32,11 @@ class Variant:
         return self.loaded
 
     @property
+    def as_written(self) -> bool:
+        """False if the command line has chosen what changes a trace: the order of events, or the kind of fork."""
+        return (self.seed is None or bool(self.plan.seeds)) and (self.fork is None or bool(self.plan.forks))
+
+    @property
     def policy(self) -> str:
         """What plain fork(2) means. A program calls sfork by itself, as it says what is to be shared."""
         return "odf" if self.fork == "odf" else "classic"

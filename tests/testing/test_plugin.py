@@ -215,6 +215,33 @@ def test_golden_traces_are_kept_compared_and_shown_as_a_diff(pytester: pytest.Py
     changed.stdout.fnmatch_lines(['-p1 syscall write(1, "hi\\n", 3) = 3  < _start+0x16', '+p1 syscall write(1, "hi"*'])
 
 
+def test_golden_traces_are_compared_where_the_test_decides_what_is_in_them(pytester: pytest.Pytester) -> None:
+    """Not under interleavings and kinds of fork that the command line chooses, but whatever RAM it gives."""
+    golden = '# EXPECT golden "calls" "syscalls, forks"\n'
+    write(pytester, x=golden + PASSES, y=golden + CHILDREN)
+    pytester.makepyfile(
+        test_python="""
+        def test_kinds(emulate, fork_kind):
+            emulate("test_y.asm").golden("made", "forks")
+        """
+    )
+    run(pytester, "--emu-update").assert_outcomes(passed=7)
+    assert {path.name for path in (pytester.path / "golden").iterdir()} == {
+        "test_x.calls.trace",
+        *(
+            f"{name}.{kind}.trace"
+            for name in ("test_y.calls", "test_python.made")
+            for kind in ("classic", "odf", "sfork")
+        ),
+    }
+    run(pytester).assert_outcomes(passed=7)
+    run(pytester, "--emu-mem", "64M,1G").assert_outcomes(passed=14)
+    run(pytester, "--schedules", "2").assert_outcomes(passed=14)
+    run(pytester, "test_x.asm", "--emu-fork", "odf").assert_outcomes(passed=1)
+    write(pytester, x=golden + PASSES.replace("mov edx, 3", "mov edx, 2").replace(r'"hi\n"', '"hi"', 1))
+    run(pytester, "test_x.asm", "--emu-mem", "64M").assert_outcomes(failed=1)
+
+
 def test_fixtures_run_boot_and_follow_the_kind_of_fork(pytester: pytest.Pytester) -> None:
     write(pytester, passes=PASSES, fault=FAULT, children=CHILDREN)
     pytester.makepyfile(test_python=PYTHON)
