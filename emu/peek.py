@@ -39,6 +39,12 @@ def _untouched(mm: Mm, address: int, size: int) -> bytes:
     return page[within : within + size]
 
 
+def content(cache: PageCache) -> bytes:
+    """A whole file, without bringing pages in, which the guest's next frames would depend on."""
+    pages = (_page(cache, index) or bytes(PAGE_SIZE) for index in range(cache.page_count()))
+    return b"".join(pages)[: cache.size]
+
+
 def _page(cache: PageCache, index: int) -> bytes:
     """A page of a file; b"" behind its end or when the host cannot read it."""
     if index >= cache.page_count():

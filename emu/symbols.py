@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emu.cfi import CallFrames
+from emu.peek import content
 from emu.program import MAX_SIZE, Program
 from mini_kernel.errors import SysError
 from mini_kernel.fs.inode import RegularFile
@@ -272,7 +273,7 @@ class GuestSymbols:
         if not isinstance(inode, RegularFile) or inode.cache.size > MAX_SIZE:
             return None
         name = exe_path.rsplit(b"/", 1)[-1].decode(errors="replace")
-        return Program(name, "", inode.cache.read(0, inode.cache.size), None)
+        return Program(name, "", content(inode.cache), None)
 
 
 def is_end(path: str, name: str) -> bool:

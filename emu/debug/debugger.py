@@ -40,11 +40,16 @@ class Debugger(Runner):
             self.points.remove(point.number)
 
     def locate(self, place: int | str) -> int:
-        """The address of what `break_at` takes; of a line without code, that of the next one. Raises DebugError."""
+        """The address of what `break_at` takes; of a line without code, that of the next one. Raises DebugError.
+
+        Names are those of the program that runs now, or of the one that was booted.
+        """
         if isinstance(place, int):
             return place
         name, plus, offset = place.partition("+")
-        found = self._symbols.addresses().get(name.strip())
+        found = self.symbols().addresses().get(name.strip())
+        if found is None:
+            found = self._symbols.addresses().get(name.strip())
         file, colon, line = place.rpartition(":")
         if found is None and line.isdecimal():
             return self._line_address(file if colon else "", int(line[:9]))
@@ -56,7 +61,7 @@ class Debugger(Runner):
             raise DebugError(f"there is no symbol, line or address {place!r}") from None
 
     def _line_address(self, file: str, line: int) -> int:
-        lines = self._symbols.lines_from(file or self._present_file(), line)
+        lines = self.symbols().lines_from(file or self._present_file(), line)
         if not lines:
             where = f" of {file}" if file else ""
             raise DebugError(f"line {line}{where} has no code, nor has any behind it; an address is *{line:#x}")
@@ -64,8 +69,9 @@ class Debugger(Runner):
 
     def _present_file(self) -> str:
         """The source file of the next instruction, or main's; "" is the program's first."""
-        for address in (self.machine.regs[RIP], self._symbols.addresses().get("main")):
-            line = self._symbols.line(address) if address is not None else None
+        symbols = self.symbols()
+        for address in (self.machine.regs[RIP], symbols.addresses().get("main")):
+            line = symbols.line(address) if address is not None else None
             if line is not None:
                 return line.file
         return ""

@@ -3,6 +3,7 @@
 import io
 import random
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -16,7 +17,7 @@ from program_lab import compile_c, compiler_missing
 
 from emu.cfi import CallFrames, Row, Section
 from emu.debug import AtBreakpoint
-from emu.debug.events import SyscallEntered
+from emu.debug.events import Executed, SyscallEntered
 from emu.debug.points import Catchpoint
 from emu.debug.runner import DebugError
 from emu.debug.state import set_register, write
@@ -344,6 +345,25 @@ def _word(chance: random.Random, top: int, codes: list[int]) -> bytes:
     near = top + 8 * chance.randrange(-20, 300)
     value = chance.choice((near, near, chance.choice(codes) + chance.randrange(64), chance.randrange(1 << 64), 0))
     return value.to_bytes(8, "little")
+
+
+def test_frames_of_a_program_that_was_executed(directory: Path, tmp_path: Path) -> None:
+    """Its names are read without touching the guest: the way back over the exec is the way that was gone."""
+    (tmp_path / "bin").mkdir()
+    shutil.copy(compiled("recursion", "gcc", directory), tmp_path / "bin" / "recursion")
+    program = source(
+        "_start:\n lea rdi, [rip + path]\n xor esi, esi\n xor edx, edx\n mov eax, SYS_execve\n syscall\n ud2\n"
+        '.data\npath: .asciz "/bin/recursion"\n'
+    )
+    with debugged(program, root=str(tmp_path)) as d:
+        d.step_event(Executed)
+        with d.breaking_at("leaf"):
+            d.cont()
+        assert names(backtrace(d))[:8] == ["leaf", *["down"] * 6, "main"]
+        d.back_to(Executed)
+        d.back(3)
+        assert names(backtrace(d)) == ["_start"]
+        assert d.locate("path") > d.locate("_start")
 
 
 def test_a_program_without_names_has_frames_too() -> None:
