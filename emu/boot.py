@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from emu.errors import EmuError, ProgramError
 from emu.listeners import Listeners
-from emu.machine import DEFAULT_QUANTUM, RESERVED_FRAMES, DebugMachine, Machine, RecordMachine
+from emu.machine import (
+    DEFAULT_QUANTUM,
+    RESERVED_FRAMES,
+    DebugMachine,
+    JumpMachine,
+    Machine,
+    RecordMachine,
+    scheduled_machine,
+)
 from emu.program import Program
 from emu.tape import Tape
 from emu.watchdog import WATCHDOG
@@ -57,7 +65,7 @@ class Options:
     timeout: float | None = None
     exact: bool = False
     debug: bool = False  # on a DebugMachine, for emu.debug
-    record: bool = False  # on a RecordMachine, with everything that comes from outside on tape
+    record: bool = False  # on a RecordMachine (if not by a schedule), with everything that comes from outside on tape
     quantum: int = DEFAULT_QUANTUM
     schedule: int | None = None  # seed of an interleaving; preempts between any two instructions, so it implies exact
     traced: bool = False  # the machine has `on_block`
@@ -199,10 +207,10 @@ class System:
         return self._outcome(reason)
 
     def _run(self, most: int | None) -> str:
-        """Run the machine to its end or `most` instructions; with a schedule, in slices of so many."""
+        """Run the machine to its end or `most` instructions; with a schedule, in slices, where the machine has none."""
         machine, kernel = self.machine, self.kernel
         while True:
-            schedule = kernel.plan.schedule if machine.exact else None
+            schedule = kernel.plan.schedule if machine.exact and not isinstance(machine, JumpMachine) else None
             left = None if most is None else max(0, most - machine.instructions())
             length = left if schedule is None else schedule.slice()
             if left is not None and length is not None:
@@ -391,15 +399,18 @@ def _machine(options: Options) -> Machine:
     if options.thp not in THP_MODES:
         raise EmuError(f"--thp must be one of {', '.join(THP_MODES)}, not {options.thp}")
     if options.debug:
-        return DebugMachine(options.memory & -4096, options.quantum)
+        return DebugMachine(options.memory & -4096, options.quantum, by_instructions=options.schedule is not None)
     if options.record:
-        if options.exact or options.max_insns is not None or options.schedule is not None:
-            raise EmuError("only a run at full speed can be recorded: without --max-insns and --schedule")
+        if options.exact or options.max_insns is not None:
+            raise EmuError("only a run at full speed can be recorded: without --max-insns")
         if options.traced:
             raise EmuError("only a run at full speed can be recorded: without coverage and traces of instructions")
         if options.root_writable:
             raise EmuError("a run that changes the host's files cannot be recorded: without --root-writable")
-        return RecordMachine(options.memory & -4096, options.quantum)
+        if options.schedule is None:
+            return RecordMachine(options.memory & -4096, options.quantum)
+    if options.schedule is not None and options.slice_method != "python":
+        return scheduled_machine(options.memory & -4096, options.quantum, options.traced)
     exact = options.exact or options.max_insns is not None or options.schedule is not None
     return Machine(options.memory & -4096, options.quantum, options.slice_method, exact, traced=options.traced)
 

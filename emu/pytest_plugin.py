@@ -181,11 +181,15 @@ class GuestItem(pytest.Item):
             raise GuestFailure("\n".join([*report, *self._replay()]))
 
     def _replay(self) -> list[str]:
+        from emu.testing.replay import debug_command
+
         seed, own = self.variant.seed, self.variant.plan.seeds
         if seed is None:
             return []
         how = f"'{self.nodeid}'" if own else f"--emu-seed {seed} '{self.nodeid}'"
-        return [f"the schedule's seed is {seed}; the same again: pytest {how}"]
+        debug = debug_command(self.variant)
+        again = [f"step by step, forward and back: {debug}"] if debug is not None else []
+        return [f"the schedule's seed is {seed}; the same again: pytest {how}", *again]
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The report, without a traceback of ours."""

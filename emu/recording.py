@@ -2,8 +2,9 @@
 
 What makes a run what it is: the program, the options, and everything that came from outside (input with the moments at
 which it was asked for, host files as they were read). All else follows, because a RecordMachine and a DebugMachine have
-the same clock (see machine/jumps.py). A digest of the registers at every exception and tick is kept as well, so that a
-replay that goes wrong is noticed, and where.
+the same clock (see machine/jumps.py); so has a ScheduledMachine, on which a run by a schedule is recorded, at a tenth
+of the speed. A digest of the registers at every exception and tick is kept as well, so that a replay that goes wrong is
+noticed, and where.
 
 The file is a ZIP archive: `recording.json`, the `program`, `digests`, and the pieces of host files by number. Nothing
 in it is executed or unpickled; one that is damaged, or lies, is an EmuError or a replay that diverges.
@@ -21,7 +22,7 @@ from typing import IO, Any, Final, NoReturn, TypeVar, cast
 
 from emu.boot import Options, Outcome, Streams, System
 from emu.errors import EmuError
-from emu.machine import RecordMachine
+from emu.machine import JumpMachine
 from emu.program import Program
 from emu.tape import Answer, Failure, Tape
 from mini_kernel.errors import SysError
@@ -29,11 +30,11 @@ from mini_kernel.fs.hosttree import HostTree, Names
 from mini_kernel.fs.stream import BytesStream, HostStream
 from mini_kernel.uapi.errno import EINTR, EIO
 
-VERSION: Final = 1
+VERSION: Final = 2
 K = TypeVar("K")
 V = TypeVar("V")
 MAX_PIECE: Final = 1 << 30  # bytes of one member of the archive
-_KEPT: Final = ("memory", "fork", "seed", "cwd", "thp", "quantum")  # of Options
+_KEPT: Final = ("memory", "fork", "seed", "cwd", "thp", "quantum", "schedule")  # of Options
 
 
 class Recorder:
@@ -44,7 +45,7 @@ class Recorder:
 
     def __init__(self, system: System, arguments: Sequence[str]) -> None:
         """Raises EmuError for another system."""
-        if not isinstance(system.machine, RecordMachine):
+        if not system.options.record or not isinstance(system.machine, JumpMachine):
             raise EmuError("the system was not booted for recording")
         self._system = system
         self._machine = system.machine
@@ -134,7 +135,9 @@ class Recording:
     def _options(self, pieces: list[bytes]) -> Options:
         facts = self._facts
         kept = {name: facts["options"][name] for name in _KEPT}
-        if not all(isinstance(kept[name], str if name in ("fork", "cwd", "thp") else int) for name in _KEPT):
+        if not all(isinstance(kept[name], str if name in ("fork", "cwd", "thp") else int) for name in _KEPT[:-1]):
+            raise ValueError("an option of another type")
+        if not isinstance(kept["schedule"], int | None):
             raise ValueError("an option of another type")
         environment = {_text(k): _text(v) for k, v in facts["environment"].items()}
         root = ReplayedTree(facts["host"], pieces) if facts["host"] is not None else None

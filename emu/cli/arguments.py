@@ -90,6 +90,12 @@ def add_system(parser: Parser) -> None:
     parser.add_argument("--mem", type=size, metavar="SIZE", help="guest RAM, sparse (default 4G)")
     parser.add_argument("--fork", metavar="KIND", default="classic", help="what plain fork(2) means at the start")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="seed of everything random (default 0)")
+    parser.add_argument(
+        "--schedule",
+        type=natural,
+        metavar="N",
+        help="another order of the tasks, which N chooses: they lose the CPU between any two instructions (slow)",
+    )
     parser.add_argument("--root", metavar="DIR", help="serve this directory read-only as /; writes go to memory")
     parser.add_argument("--root-writable", action="store_true", help="make changes below --root on the host, too")
     parser.add_argument("--cwd", metavar="DIR", default="/", help="where the guest starts, a directory of its own tree")

@@ -36,6 +36,7 @@ def options_of(arguments: argparse.Namespace, debug: bool = False, record: bool 
         thp=arguments.thp,
         max_insns=arguments.max_insns,
         timeout=arguments.timeout,
+        schedule=arguments.schedule,
         debug=debug,
         record=record,
         environment={**DEFAULT_ENVIRONMENT, **dict(arguments.env)},

@@ -96,8 +96,8 @@ class Store:
         image = Image(snapshot.objects, snapshot.cpu, snapshot.slice_left, pfns, contents)
         machine = self._machine
         machine.set_jumps(snapshot.jumps)
+        machine.set_instructions(snapshot.time.instructions)  # which the end of a slice may be counted in
         self._system.kernel.restore(image)
-        machine.set_instructions(snapshot.time.instructions)
         machine.last_end = snapshot.last_end
         for tape, spot in zip(self._tapes, snapshot.spots, strict=True):
             tape.rewind(spot)

@@ -17,10 +17,18 @@ selftest.py  what `emu selftest` reports
 """
 
 from emu.machine.boot import RESERVED_FRAMES
-from emu.machine.debugging import RECORD_BYTES, Access, AccessKind, DebugMachine, Range
+from emu.machine.debugging import (
+    RECORD_BYTES,
+    Access,
+    AccessKind,
+    DebugMachine,
+    Range,
+    ScheduledMachine,
+    scheduled_machine,
+)
 from emu.machine.engine import ENGINE_VERSION
 from emu.machine.errors import ClosedError, EngineError, MachineError
-from emu.machine.jumps import RecordMachine
+from emu.machine.jumps import JumpMachine, RecordMachine
 from emu.machine.machine import DEFAULT_QUANTUM, Machine
 from emu.machine.ram import Ram
 
@@ -34,9 +42,12 @@ __all__ = [
     "ClosedError",
     "DebugMachine",
     "EngineError",
+    "JumpMachine",
     "Machine",
     "MachineError",
     "Ram",
     "Range",
     "RecordMachine",
+    "ScheduledMachine",
+    "scheduled_machine",
 ]

@@ -6,7 +6,7 @@ instruction that has had no effect yet, and running on from there is the same as
 
 import ctypes
 from collections.abc import Set as AbstractSet
-from typing import Final, Literal, NamedTuple
+from typing import ClassVar, Final, Literal, NamedTuple
 
 from emu.machine import engine as uc
 from emu.machine import native, probes
@@ -14,7 +14,7 @@ from emu.machine.cpu import NOWHERE
 from emu.machine.entries import FLUSH_CODE, FLUSH_TLB, NEVER
 from emu.machine.errors import MachineError
 from emu.machine.jumps import JumpMachine
-from emu.machine.machine import DEFAULT_QUANTUM, StopReason
+from emu.machine.machine import DEFAULT_QUANTUM, Machine, StopReason
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PF_INSTR, R11, RCX, RIP
 
 AccessKind = Literal["read", "write"]
@@ -43,9 +43,22 @@ class Range(NamedTuple):
 
 
 class DebugMachine(JumpMachine):
-    """A Machine with a Probe. Raises MachineError where the host cannot run native code."""
+    """A Machine with a Probe. Raises MachineError where the host cannot run native code.
 
-    def __init__(self, ram_bytes: int, quantum: int = DEFAULT_QUANTUM, huge_pages: bool = True) -> None:
+    by_instructions   time slices are so many instructions, not jumps, so that they can end between any two
+    traced            as for Machine
+    """
+
+    _hooks_accesses = True
+
+    def __init__(
+        self,
+        ram_bytes: int,
+        quantum: int = DEFAULT_QUANTUM,
+        huge_pages: bool = True,
+        by_instructions: bool = False,
+        traced: bool = False,
+    ) -> None:
         code = probes.load()
         if code is None:
             raise MachineError("the debugger needs an x86-64 host that allows executable memory")
@@ -56,9 +69,15 @@ class DebugMachine(JumpMachine):
         self._from = NOWHERE  # the instruction that entered the kernel
         self._taken_back = False  # as it faulted
         self.accesses: list[Access] = []
-        super().__init__(ram_bytes, quantum, "native", exact=True, huge_pages=huge_pages)
+        self._by_instructions = False
+        self._slice_end = self._budget_end = NEVER  # instructions since boot
+        super().__init__(ram_bytes, quantum, "native", exact=True, huge_pages=huge_pages, traced=traced)
         self._start_clock()
         self._prepare_to_go()
+        if by_instructions:
+            self._by_instructions = True
+            self._tick_due = NEVER
+            self.slice_left = quantum
 
     def _new_code_counter(self, stop: int) -> native.Counter:
         self._probe = probes.Probe(NEVER, stop, 0, NOWHERE, self._registers_at)
@@ -83,6 +102,8 @@ class DebugMachine(JumpMachine):
     def _hook_instructions(self) -> None:
         engine = self._engine
         engine.hook(uc.HOOK_CODE, self._probes.step, native.data_of(self._probe))
+        if not self._hooks_accesses:
+            return
         self._callback = uc.MemoryHook(self._access_hook)
         self._access_frame = probes.AccessFrame(
             native.address_of(self._callback), ctypes.addressof(self._tables.frames), probes.EVERYWHERE
@@ -152,7 +173,40 @@ class DebugMachine(JumpMachine):
 
     def set_instruction_budget(self, count: int | None) -> None:
         """As Machine's."""
-        self._view_of_probe[_LEFT] = NEVER if count is None else count
+        if self._by_instructions:
+            self._budget_end = NEVER if count is None else self.instructions() + count
+            self._set_left()
+        else:
+            self._view_of_probe[_LEFT] = NEVER if count is None else count
+
+    def _set_left(self) -> None:
+        """Stop where the budget or the slice ends."""
+        self._view_of_probe[_LEFT] = max(0, min(self._budget_end, self._slice_end) - self.instructions())
+
+    @property
+    def slice_left(self) -> int:
+        """Jumps, or instructions, until the next tick."""
+        if self._by_instructions:
+            return self._slice_end - self.instructions()
+        return self._tick_due - self._jumper.jumps
+
+    @slice_left.setter
+    def slice_left(self, value: int) -> None:
+        if self._by_instructions:
+            self._slice_end = self.instructions() + value
+            self._set_left()
+        else:
+            self._tick_due = self._jumper.jumps + value
+        self._jumper.tick_at = min(self._tick_due, self._end)
+
+    def _end_slice(self, error: int) -> StopReason | None:
+        cut = super()._end_slice(error)
+        if cut == "budget" and self._slice_end <= self.instructions() < self._budget_end:
+            if self.on_block is not None:
+                self.on_block(self.regs[RIP], 0)
+            self._end_time_slice()
+            return None
+        return cut
 
     def run(self) -> StopReason:
         """As Machine.run, or "probe" or "access"."""
@@ -163,7 +217,8 @@ class DebugMachine(JumpMachine):
         self._running = True
         try:
             end = self._go(self._probe_at)
-            if end != probes.ODD and not self._odd and self._held is None and self._failure is None:
+            simple = end != probes.ODD and not self._by_instructions
+            if simple and not self._odd and self._held is None and self._failure is None:
                 self._view_of_probe[_HIT if end else _LEFT] = 0
                 return "probe" if end else "budget"
             self._chunk = _CHUNK
@@ -174,9 +229,16 @@ class DebugMachine(JumpMachine):
     def run_one(self) -> StopReason:
         """As `let_pass(RIP)` and `run` with a budget of one instruction."""
         view = self._view_of_probe
-        view[_LEFT], view[_RESUME] = 1, self.regs[RIP]
+        view[_RESUME] = self.regs[RIP]
+        if self._by_instructions:
+            self.set_instruction_budget(1)
+        else:
+            view[_LEFT] = 1
         reason = self.run()
-        view[_LEFT] = NEVER
+        if self._by_instructions:
+            self.set_instruction_budget(None)
+        else:
+            view[_LEFT] = NEVER
         return reason
 
     def let_pass(self, address: int) -> None:
@@ -284,3 +346,31 @@ class DebugMachine(JumpMachine):
         if self._held is None:
             self._held = probe.left
         probe.left = 0  # stop before the next instruction
+
+
+class ScheduledMachine(DebugMachine):
+    """The machine of a schedule (mini_kernel.steer) without a debugger: its clock and its slices are the same."""
+
+    _hooks_accesses = False  # nobody watches memory, which is half of the cost
+    recyclable: ClassVar[bool] = True
+
+    def __init__(
+        self, ram_bytes: int, quantum: int = DEFAULT_QUANTUM, huge_pages: bool = True, traced: bool = False
+    ) -> None:
+        super().__init__(ram_bytes, quantum, huge_pages, by_instructions=True, traced=traced)
+
+    def recycle(self) -> None:
+        """As Machine's."""
+        super().recycle()
+        probe = self._probe
+        probe.hit = probe.mode = probe.ring = 0
+        probe.resume = self._from = NOWHERE
+        self._budget_end = NEVER
+        self._start_clock()
+
+
+def scheduled_machine(ram_bytes: int, quantum: int, traced: bool) -> Machine:
+    """A ScheduledMachine; where the host cannot have one, an exact machine, whose interleavings are others."""
+    if probes.load() is None:
+        return Machine(ram_bytes, quantum, exact=True, traced=traced)
+    return ScheduledMachine(ram_bytes, quantum, traced=traced)

@@ -6,7 +6,7 @@ on the program alone, so that a run at full speed (RecordMachine, which counts a
 the other. Behind an exception or a tick the next instruction counts as a jump in both.
 """
 
-from typing import Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 from emu.machine import engine as uc
 from emu.machine import native, probes
@@ -28,6 +28,7 @@ class Jumper(Protocol):
 class JumpMachine(Machine):
     """Base of the two. Precondition for subclasses: `_jumper` is there before the engine first runs."""
 
+    recyclable: ClassVar[bool] = False
     _jumper: Jumper
     _tick_due = NEVER
     _end = NEVER
@@ -82,11 +83,14 @@ class JumpMachine(Machine):
             return cut
         if self._jumper.jumps >= self._end:
             return "end"
+        self._end_time_slice()
+        return None
+
+    def _end_time_slice(self) -> None:
         self.slice_left = self.quantum
         if self._check_mode():
             self._tick()
         self._leave()
-        return None
 
     def _tick(self) -> None:
         self._jumper.end = NOWHERE

@@ -7,7 +7,7 @@ guest cannot see that, since ticks do not move.
 
 import time
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from emu.machine import engine as uc
 from emu.machine import native
@@ -37,6 +37,8 @@ class Machine(Entries):
     in_place       use the engine's register file directly where it can be found
     traced         call `on_block` before each basic block; a hundredth of the speed
     """
+
+    recyclable: ClassVar[bool] = True  # `recycle` can be called
 
     def __init__(
         self,
@@ -212,10 +214,10 @@ class Machine(Entries):
     def recycle(self) -> None:
         """Become what a new machine of this kind is, at a tenth of its cost: RAM zero, nothing counted, no kernel.
 
-        Precondition: `run` came back without an error. Only for Machine itself: others have more to forget.
+        Precondition: `run` came back without an error, and the machine is `recyclable`.
         """
-        if self._running or type(self) is not Machine:
-            raise MachineError("only a plain machine that does not run can be recycled")
+        if self._running or not self.recyclable:
+            raise MachineError("only a machine that does not run, and is no debugger's, can be recycled")
         self.ram.discard(0, self.ram.size >> PAGE_SHIFT)
         self._left = self.quantum
         self._blocks = self._chunk = self._block_counter.left = 0

@@ -23,6 +23,7 @@ class _Kind(NamedTuple):
     quantum: int
     slices: str | None
     exact: bool
+    scheduled: bool
     traced: bool
 
 
@@ -43,13 +44,13 @@ class WarmSystem(System):
         streams: Streams | None = None,
     ) -> None:
         o = options or Options()
-        exact = o.exact or o.max_insns is not None or o.schedule is not None
-        self._kind = _Kind(o.memory & -4096, o.quantum, o.slice_method, exact, o.traced)
+        exact = o.exact or o.max_insns is not None
+        self._kind = _Kind(o.memory & -4096, o.quantum, o.slice_method, exact, o.schedule is not None, o.traced)
         plain = not (o.debug or o.record)
         super().__init__(program, arguments, o, streams, machine=_take(self._kind) if plain else None)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if error is None and type(self.machine) is Machine:
+        if error is None and self.machine.recyclable:
             _keep(self._kind, self.detach())
         else:
             self.close()

@@ -120,6 +120,20 @@ def test_a_recording_is_replayed(cli: Cli) -> None:
     assert b"error: " in cli("debug", "--batch", "--replay", "recording", "-ex", "run other").out
 
 
+def test_a_schedule_is_debugged_recorded_and_replayed(cli: Cli) -> None:
+    """Some seed loses an update (status 1); the debugger sees the same, from the program and from a recording."""
+    program = str(ROOT / "examples/bugs/lost_update.asm")
+    statuses = {seed: cli("run", "--schedule", str(seed), program).status for seed in range(5)}
+    lost = next(seed for seed, status in statuses.items() if status == 1)
+    batch = ("--batch", "-ex", "run", "-ex", "reverse-event syscall", "-ex", "continue")
+    for where in (("--schedule", str(lost), program), ("--replay", "recording")):
+        if where[0] == "--replay":
+            assert cli("run", "--schedule", str(lost), "--record", "recording", program).status == 1
+        ended = cli("debug", *batch, *where)
+        assert ended.out.count(b"the program has ended: exit status 1") == 2
+        assert b"about to call exit_group" in ended.out
+
+
 def test_a_run_does_not_load_the_prompt(cli: Cli) -> None:
     """What only the debugger needs costs `emu run` no start-up; nor does a batch load what only a terminal needs."""
     script = (

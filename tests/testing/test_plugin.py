@@ -1,7 +1,9 @@
 """The pytest plugin as its users meet it: pytest is run on small projects."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from test_steering import RACE as COUNTERS
@@ -43,7 +45,7 @@ _start:
 counter: .quad 0
 text: .ascii "hi\n"
 """
-RACE = "# EXPECT exit == 100\n# RUN seeds 0 1 5" + COUNTERS
+RACE = "# EXPECT exit == 100\n# RUN seeds 0 1 6" + COUNTERS
 TRAP = "# EXPECT rax == 7\n# EXPECT signal == SIGTRAP\n_start: mov eax, 7\n int3\n"
 FAULT = "# EXPECT signal == SIGSEGV\n# EXPECT si_code == SEGV_MAPERR\n_start: mov rax, [0x1234]\n"
 LEAK = """
@@ -170,14 +172,36 @@ def test_a_race_fails_under_some_schedule_and_its_seed_fails_again(pytester: pyt
     write(pytester, x=RACE)
     first = run(pytester)
     first.assert_outcomes(failed=1, passed=2)
-    first.stdout.fnmatch_lines(["*is 77*", "the CPU was taken from", "*task * at again+*", "*pytest*run[[]seed1[]]*"])
+    first.stdout.fnmatch_lines(["*is 89*", "the CPU was taken from", "*task * at again+*", "*pytest*run[[]seed1[]]*"])
     run(pytester, "test_x.asm::run[seed1]").assert_outcomes(failed=1)
-    write(pytester, x=RACE.replace("# RUN seeds 0 1 5", ""))
+    write(pytester, x=RACE.replace("# RUN seeds 0 1 6", ""))
     run(pytester).assert_outcomes(passed=1)
-    found = run(pytester, "--schedules", "5")
-    found.assert_outcomes(failed=4, passed=1)
+    found = run(pytester, "--schedules", "6")
+    found.assert_outcomes(failed=5, passed=1)
     found.stdout.fnmatch_lines(["*pytest --emu-seed 4 *"])
     run(pytester, "--emu-seed", "4").assert_outcomes(failed=1)
+
+
+def test_a_seed_that_fails_comes_with_the_command_that_debugs_it(pytester: pytest.Pytester) -> None:
+    """What it prints, typed into a shell, is the same run: input, arguments, memory and schedule are there."""
+    more = '# RUN seeds 1\n# RUN args "a b" c\n# RUN stdin "x\\n"\n# RUN env K=v\n# RUN mem 64M\n'
+    write(pytester, x=RACE.replace("# RUN seeds 0 1 6", more))
+    found = run(pytester)
+    found.stdout.fnmatch_lines(["*is 89*"])
+    line = next(line for line in found.outlines if line.startswith("step by step"))
+    command = line.partition("back: ")[2].replace("emu debug", "emu debug --batch -ex run", 1)
+    assert "--mem 64M --schedule 1" in command
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, env={**os.environ, "PATH": path}
+    )
+    assert ended.stdout == "the program has ended: exit status 89\n", ended.stderr
+
+
+@pytest.mark.parametrize(("more", "said"), [("", True), ("# RUN fail mmap ENOMEM 9", False), ("# FORK_CALL", False)])
+def test_what_no_command_line_can_say_is_not_said(pytester: pytest.Pytester, more: str, said: bool) -> None:
+    write(pytester, x=RACE.replace("# RUN seeds 0 1 6", f"# RUN seeds 1\n{more}\n"))
+    assert ("step by step" in run(pytester).stdout.str()) is said
 
 
 @pytest.mark.parametrize(("files", "message"), [

@@ -171,7 +171,7 @@ def test_a_machine_whose_system_broke_is_thrown_away(breaks: bool) -> None:
 
 
 def test_only_a_plain_machine_that_stands_still_is_recycled() -> None:
-    with RecordMachine(MEMORY) as machine, pytest.raises(MachineError, match="plain"):
+    with RecordMachine(MEMORY) as machine, pytest.raises(MachineError, match="debugger"):
         machine.recycle()
     with System(load(str(EXAMPLES[0])), (), Options(memory=MEMORY)) as system:
         failures: list[str] = []
