@@ -277,6 +277,9 @@ class Entries(CpuState):
 
     def _prepare_syscall(self) -> None:
         if self.exact:
+            if self._code_counter.last != NOWHERE:
+                self._restore_flags()
+                self._words[R11] = self.rflags
             self._settle(begun=False)
         if self._stepper.active:
             self._end_stepping()
@@ -457,9 +460,13 @@ class Entries(CpuState):
         if begun and counter.last == words[RIP]:
             counter.count -= 1
             counter.left += 1
-            for word, value in enumerate(counter.flags, layout.WORD_EFLAGS):
-                words[word] = value
+            self._restore_flags()
         counter.last = NOWHERE
+
+    def _restore_flags(self) -> None:
+        """As they were when the last instruction began."""
+        for word, value in enumerate(self._code_counter.flags, layout.WORD_EFLAGS):
+            self._words[word] = value
 
     def _leave(self) -> None:
         """Back to user code: do what is due."""
