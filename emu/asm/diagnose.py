@@ -21,6 +21,9 @@ _SHIFTS: Final = frozenset(("shl", "sal", "shr", "sar", "rol", "ror", "rcl", "rc
 _ONE: Final = frozenset(("inc", "dec", "neg", "not", "mul", "div", "idiv", "pop"))
 _SEGMENTS: Final = frozenset(("cs", "ds", "es", "fs", "gs", "ss"))
 
+_HIGH_BYTES: Final = frozenset(("ah", "bh", "ch", "dh"))
+_LOW_BYTES: Final = frozenset(("spl", "bpl", "sil", "dil"))
+
 Finding = tuple[str, str]  # message, hint
 
 
@@ -189,6 +192,21 @@ def _interrupt(name: str, wants: Sequence[Want]) -> Finding | None:
     return None
 
 
+def _high_byte(name: str, wants: Sequence[Want]) -> Finding | None:
+    """ah, bh, ch and dh are the encodings that a REX prefix gives to spl, bpl, sil and dil (SDM vol. 2, 2.2.1.2)."""
+    high = next((w.reg for w in wants if w.reg in _HIGH_BYTES), "")
+    if not high:
+        return None
+    wide = [w.reg for w in wants if w.kind == "reg" and w.size == 8]
+    others = [r for w in wants for r in (w.reg, w.base, w.index) if _needs_rex(r)]
+    other = next(iter((*wide, *others)), "")
+    return (f"{high} does not go with {other}", f"mov it to {high[0]}l first") if other else None
+
+
+def _needs_rex(register: str) -> bool:
+    return register in _LOW_BYTES or (register[:1] == "r" and register[1:2].isdigit())
+
+
 def _wide(register: str) -> str:
     return _sized(register, 8)
 
@@ -207,5 +225,5 @@ def _sized(register: str, size: int) -> str:
 
 _LOOKS: Final[tuple[Callable[[str, Sequence[Want]], Finding | None], ...]] = (
     _count, _flags, _branch, _memory_twice, _into_number, _narrow_stack, _lea, _shift_count, _extension, _kinds,
-    _widths, _number, _interrupt,
+    _widths, _high_byte, _number, _interrupt,
 )  # fmt: skip
