@@ -9,30 +9,19 @@ from typing import TYPE_CHECKING
 from emu.cli.arguments import assembler_of, program_of
 from emu.cli.files import warn
 from emu.cli.system import options_of, streams_of
+from emu.errors import EmuError
 
 if TYPE_CHECKING:
     from emu.boot import System
+    from emu.gdb import Target
 
 
 def gdb(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C, or one session with --once; the exit status."""
-    from emu.boot import System
-    from emu.gdb import Server, Target
-    from emu.program import load_program
+    from emu.gdb import Server
 
-    assembler, syntax = assembler_of(arguments)
-    prog, args = program_of(arguments)
-    program = load_program(prog, assembler=assembler, syntax=syntax, warn=warn)
-    options = options_of(arguments, debug=True)
     with contextlib.ExitStack() as cleanup:
-
-        def boot(changed: list[str] | None) -> "System":
-            streams = streams_of(arguments, cleanup)
-            for stream in streams:
-                cleanup.callback(stream.give_back)
-            return System(program, args if changed is None else changed, options, streams)
-
-        target = Target(boot)
+        target = _replayed(arguments) if arguments.replay is not None else _started(arguments, cleanup)
         cleanup.callback(target.close)
         try:
             server = Server(target, arguments.port)
@@ -44,3 +33,41 @@ def gdb(arguments: argparse.Namespace) -> int:
         print(f"emu: gdb -ex 'target extended-remote 127.0.0.1:{server.port}'", file=sys.stderr, flush=True)
         server.serve(1 if arguments.once else None)
     return 0
+
+
+def _started(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> "Target":
+    """A program, as the options say."""
+    from emu.boot import System
+    from emu.gdb import Target
+    from emu.program import load_program
+
+    assembler, syntax = assembler_of(arguments)
+    prog, args = program_of(arguments)
+    program = load_program(prog, assembler=assembler, syntax=syntax, warn=warn)
+    options = options_of(arguments, debug=True)
+
+    def boot(changed: list[str] | None) -> "System":
+        streams = streams_of(arguments, cleanup)
+        for stream in streams:
+            cleanup.callback(stream.give_back)
+        return System(program, args if changed is None else changed, options, streams)
+
+    return Target(boot)
+
+
+def _replayed(arguments: argparse.Namespace) -> "Target":
+    """A recording, which has all that it needs."""
+    from emu.gdb import Target
+    from emu.recording import Recording
+    from mini_kernel.fs.stream import FdStream
+
+    if arguments.command_line:
+        raise argparse.ArgumentTypeError("--replay FILE has its own program: leave PROG out")
+    recording = Recording(arguments.replay)
+
+    def boot(changed: list[str] | None) -> "System":
+        if changed is not None:
+            raise EmuError("a recording is of a run with the arguments it has")
+        return recording.boot(FdStream(1), FdStream(2))
+
+    return Target(boot, recording)

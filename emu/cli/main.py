@@ -148,7 +148,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--coverage", metavar="DIR", help="write which blocks and lines ran: drcov files, lcov.info (slow)"
     )
-    output.add_argument("--record", metavar="FILE", help="write a recording, to be replayed under the debugger")
+    output.add_argument("--record", metavar="FILE", help="write a recording, to be replayed by emu debug or gdb")
 
 
 def _add_asm(parser: argparse.ArgumentParser) -> None:
@@ -169,20 +169,19 @@ def _add_debug(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(scripts=[])
     commands.add_argument("-x", action=_Script, metavar="FILE", help="run the commands in a file first")
     commands.add_argument("-ex", action=_Script, metavar="COMMAND", help="run a command first")
-    parser.add_argument(
-        "--replay",
-        action=_Replay,
-        program=program,
-        metavar="FILE",
-        help="replay what emu run --record FILE has written",
-    )
+    _add_replay(parser, program)
     commands.add_argument("--tui", action="store_true", help="full screen: code, registers, tables, processes, events")
     commands.add_argument("--batch", action="store_true", help="end after these; exit status 1 if one failed")
 
 
+def _add_replay(parser: argparse.ArgumentParser, program: argparse.Action) -> None:
+    words = "replay what emu run --record FILE has written"
+    parser.add_argument("--replay", action=_Replay, program=program, metavar="FILE", help=words)
+
+
 def _add_gdb(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "emu gdb [OPTIONS] PROG [ARGS...]"
-    options.add_program(parser)
+    parser.usage = "emu gdb [OPTIONS] PROG [ARGS...]\n       emu gdb [OPTIONS] --replay FILE"
+    _add_replay(parser, options.add_program(parser))
     options.add_assembler(parser)
     options.add_system(parser.add_argument_group("system"))
     parser.add_argument(

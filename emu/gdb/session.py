@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from emu.debug import state
-from emu.debug.debugger import DebugError
+from emu.errors import EmuError
 from emu.gdb import description, monitor, registers
 from emu.gdb.files import Files
 from emu.gdb.packet import INTERRUPT, BadPacket, escape, unescape
@@ -93,7 +93,7 @@ class Session:
         """The reply to one packet, escaped."""
         try:
             return self._dispatch(packet)
-        except (DebugError, SysError, BadPacket, ValueError, IndexError, KeyError):
+        except (EmuError, SysError, BadPacket, ValueError, IndexError, KeyError):
             return ERROR
 
     def _dispatch(self, packet: bytes) -> bytes:
@@ -403,8 +403,7 @@ class Session:
     def _run_again(self, text: bytes) -> bytes:
         """vRun;file;argument...: the server's program from its beginning, with these arguments if there are any."""
         words = [bytes.fromhex(word.decode("ascii")).decode("utf-8", "surrogateescape") for word in text.split(b";")]
-        self.target.close()
-        self.target.start(words[1:] or None)
+        self.target.restart(words[1:] or None)
         self._general = (0, 0)
         return self._why_stopped(b"")
 

@@ -33,11 +33,13 @@ from emu.debug.stops import (
     Caught,
     Ended,
     Interrupted,
+    RecordingOver,
     Stop,
     Watched,
 )
 from emu.gdb import description, registers
 from emu.gdb.inferior import Inferior
+from emu.recording import Recording
 from mini_kernel.process import exit_group
 from mini_kernel.signal import pack_info, unpack_info
 from mini_kernel.task import SigInfo, State, Task
@@ -77,17 +79,18 @@ class FaultTold(NamedTuple):
 
 
 class Target:
-    """One run of the program, under a debugger. `boot` makes the system anew."""
+    """One run of the program, under a debugger. `boot` makes the system anew, of `recording` if it is a replay."""
 
-    def __init__(self, boot: Callable[[list[str] | None], System]) -> None:
+    def __init__(self, boot: Callable[[list[str] | None], System], recording: Recording | None = None) -> None:
         self._boot = boot
+        self._recording = recording
         self.say: Callable[[str], None] = lambda text: None
         self.start(None)
 
     def start(self, arguments: list[str] | None) -> None:
         """Boot, with other arguments if they are given. Raises EmuError."""
         self.system = self._boot(arguments)
-        self.d = Debugger(self.system)
+        self.d = Debugger(self.system, self._recording)
         self.inferiors: dict[int, Inferior] = {}
         self.passed: frozenset[int] = frozenset()  # signals that gdb does not want to see: see pass_signals
         self.program: frozenset[int] | None = None  # signals that a process gets that is let go; None: all
@@ -101,6 +104,12 @@ class Target:
         self._catch()
         if self.d.current is not None:
             self.attach(self.d.current.tgid)
+
+    def restart(self, arguments: list[str] | None) -> None:
+        """`start` in place of what there is. Raises EmuError with that as it was."""
+        before = self.system
+        self.start(arguments)
+        before.close()
 
     def close(self) -> None:
         """Give the system's memory back."""
@@ -299,6 +308,8 @@ class Target:
                 return self._event(stop)
             case AtBeginning():
                 return self._halt(stop, "00", "replaylog:begin;")
+            case RecordingOver():
+                return self._halt(stop, "00", "replaylog:end;")
             case _:
                 return None
 

@@ -167,6 +167,24 @@ def test_going_back_over_a_write_a_fault_and_a_fork() -> None:
     in_order(text, "Breakpoint 1, ", "Old value = 65", "New value = 0", "history", "0x401000")
 
 
+def test_a_recording_by_a_schedule_is_debugged(tmp_path: Path) -> None:
+    """gdb sees the recorded order: 0 was loaded here when the other process stored 1, so that one of two is lost."""
+    recording, program = tmp_path / "recording", "examples/bugs/lost_update.asm"
+    command = [str(ROOT / ".venv/bin/emu"), "run", "--schedule", "13", "--record", str(recording), program]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 1
+    script = """break leave if $rdi == 1
+        continue
+        watch *(long *)$rbx
+        reverse-continue
+        p $rcx
+        delete
+        run other arguments"""
+    for words in (("--schedule", "13", program), ("--replay", str(recording))):
+        with serving(words[-1], options=("--once", *words[:-1])) as port:
+            text = gdb(port, script)
+        in_order(text, "Breakpoint 1, leave", "Old value = 1", "New value = 0", "inc rcx", "$1 = 0")
+
+
 def test_two_sessions_after_one_another_and_detach() -> None:
     """Who comes after a detach finds the program where it ran to; after its end, at its beginning."""
     with serving("examples/pipe.asm", options=()) as port:

@@ -1,8 +1,9 @@
 """The catalogue of bugs: does a session at the prompt come to the right diagnosis, forward and back?
 
 Each program in examples/bugs has one bug and asks one question. Its .dbg file is a session; `# EXPECT` lines in it are
-what must come up, in this order; the whole transcript is the .session file beside it. Of a program in C it is without
-what is the compiler's and its library's: see `layout_free`. (tests/gdb/test_gdb_catalogue.py has a real gdb come to the
+what must come up, in this order; the whole transcript is the .session file beside it. NAME-N.dbg is one of NAME's
+program under the schedule of seed N. Of a program in C a transcript is without what is the compiler's and its
+library's: see `layout_free`. (tests/gdb/test_gdb_catalogue.py has a real gdb come to the
 diagnosis as well.)
 
 `PYTHONPATH=tests/programs python tests/prompt/test_catalogue.py` writes the transcripts anew.
@@ -21,7 +22,15 @@ from emu.program import Program, load_program
 from emu.prompt.scripts import play
 
 BUGS = ROOT / "examples" / "bugs"
-SESSIONS = sorted(path for path in BUGS.glob("*.dbg") if path.with_suffix(".asm").exists())
+
+
+def bug(session: Path) -> tuple[str, int | None]:
+    """The program's name, and the seed of the schedule."""
+    name, _, seed = session.stem.partition("-")
+    return name, int(seed) if seed else None
+
+
+SESSIONS = sorted(path for path in BUGS.glob("*.dbg") if (BUGS / f"{bug(path)[0]}.asm").exists())
 C_SESSIONS = sorted(path for path in BUGS.glob("*.dbg") if path.with_suffix(".c").exists())
 EXPECT = re.compile(r"^# EXPECT (.+)$", re.M)
 
@@ -29,7 +38,7 @@ EXPECT = re.compile(r"^# EXPECT (.+)$", re.M)
 def transcript(session: Path, program: Program) -> str:
     """The session with its commands, and at its end what the program wrote."""
     out: list[str] = []
-    with shell(program) as prompt:
+    with shell(program, schedule=bug(session)[1]) as prompt:
         prompt.traced = True
         for answer in play(prompt, session.name, session.read_text().splitlines()):
             out += answer.lines
@@ -70,7 +79,7 @@ def compiled(session: Path, directory: Path) -> Program:
 
 
 def assembled(session: Path) -> Program:
-    return load_program(str(session.with_suffix(".asm").relative_to(ROOT)))
+    return load_program(str((BUGS / f"{bug(session)[0]}.asm").relative_to(ROOT)))
 
 
 def in_order(text: str, pieces: list[str]) -> None:
@@ -108,7 +117,7 @@ def test_every_bug_asks_a_question_and_has_a_session() -> None:
     """At least fifteen; each program's first line asks, each session goes back, and has something to fail."""
     assert len(SESSIONS) >= 15
     programs = [path for path in BUGS.iterdir() if path.suffix in (".asm", ".c")]
-    assert {p.stem for p in programs} == {s.stem for s in (*SESSIONS, *C_SESSIONS)}
+    assert {p.stem for p in programs} == {bug(s)[0] for s in (*SESSIONS, *C_SESSIONS)}
     for program in programs:
         assert "?" in program.read_text().splitlines()[0], program
     back = re.compile(r"^(reverse-|rsi|goto|who-)", re.M)
