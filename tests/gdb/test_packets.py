@@ -155,6 +155,18 @@ def test_threads_are_listed_and_when_none_is_left_the_list_ends(session: Session
     assert session.answer(b"qfThreadInfo") == b"l"
 
 
+def test_what_the_kernel_reads_is_seen_by_access_watchpoints(session: Session) -> None:
+    """The line that write(2) takes from memory; a write watchpoint there is not met."""
+    line = session.target.d.locate("parent_line")
+    for kind, name in ((b"Z3", b"rwatch"), (b"Z4", b"awatch")):
+        assert session.answer(b"%b,%x,1" % (kind, line)) == b"OK"
+        halts = (session.answer(b"vCont;c") for _ in range(9))
+        halt = next(halt for halt in halts if b"watch" in halt)
+        assert halt.startswith(b"T05%b:%x;" % (name, line))
+        assert session.answer(b"z%b,%x,1" % (kind[1:], line)) == b"OK"
+        assert session.answer(b"bc").startswith(b"T00replaylog:begin;")
+
+
 # -- files -------------------------------------------------------------------------------------------
 
 

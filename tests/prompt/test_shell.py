@@ -50,6 +50,14 @@ def fork() -> Iterator[Shell]:
         yield session
 
 
+def test_a_read_watch_meets_a_write_from_its_buffer(fork: Shell) -> None:
+    """And backwards, from the end."""
+    for verb in ("c", "rc"):
+        text = say(fork, "rwatch parent_line, 1", verb)
+        assert "read" in text and "kernel" in text, text
+        assert "ended" in say(fork, "delete", "c")
+
+
 def test_a_condition_decides_where_it_stops(loop: Shell) -> None:
     """Over registers and memory; and what was ignored is passed."""
     assert "breakpoint 1" in say(loop, "break again if rcx == 3 && [cell] == 4", "run")
