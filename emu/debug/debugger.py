@@ -92,8 +92,11 @@ class Debugger(Runner):
         return self.run(Plan(limit=limit))
 
     def step(self, count: int = 1) -> Stop:
-        """`count` instructions of the current task, with the kernel entries they make. Others may run meanwhile."""
-        return self.step_one() if count == 1 else self.run(Plan(goals.Count(self._tid(), count)))
+        """`count` instructions of the current task, with the kernel entries they make. Others may run meanwhile.
+
+        With `follow` "both" they are of whichever tasks run. For other steps see pursuit.py.
+        """
+        return self.step_one() if count == 1 else self.run(Plan(goals.Count(self.stepper(), count)))
 
     def next(self) -> Stop:
         """One instruction; a `call` with all it calls, a repeated string instruction with all its repeats."""

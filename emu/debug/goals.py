@@ -15,11 +15,18 @@ _RETURNS: Final = frozenset(("ret", "retf", "iretq"))
 _STRINGS: Final = frozenset(("movs", "stos", "lods", "scas", "cmps"))
 
 
+ANYONE: Final = -1
+
+
 class Goal:
-    """Base: never reached."""
+    """Base: never reached. `tid` may be ANYONE."""
 
     def __init__(self, tid: int) -> None:
         self.tid = tid
+
+    def is_of(self, tid: int) -> bool:
+        """True if that task has it."""
+        return self.tid in (tid, ANYONE)
 
     @property
     def addresses(self) -> frozenset[int]:

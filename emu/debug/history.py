@@ -89,6 +89,7 @@ class History:
     def _restore(self, snapshot: Snapshot) -> None:
         d = self._d
         self._forget()
+        self._d.pursuit.owed.clear()
         self._store.restore(snapshot)
         self._from = snapshot.number
         d.tap.entries = snapshot.time.entries

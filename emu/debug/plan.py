@@ -9,7 +9,7 @@ from emu.debug.goals import Goal
 from emu.debug.points import Point
 from emu.errors import EmuError
 
-Follow = Literal["parent", "child"]
+Follow = Literal["parent", "child", "both"]
 
 
 class DebugError(EmuError):

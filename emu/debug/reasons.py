@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Final
 
 from emu.boot import Ending, System
-from emu.debug.events import Event, Exited, Faulted, Forked, SignalDelivered, SyscallEntered
-from emu.debug.goals import Goal
+from emu.debug.events import Event, Faulted, SignalDelivered, SyscallEntered
 from emu.debug.history import History
 from emu.debug.log import EventLog
 from emu.debug.plan import Follow, Plan, ReplayInterrupted
 from emu.debug.points import Breakpoint, Catchpoint, P, Point, Points
+from emu.debug.pursuit import Pursuit
 from emu.debug.sight import Sight
 from emu.debug.signals import Signals
 from emu.debug.stops import (
@@ -45,7 +45,7 @@ class Reasons(Sight):
 
     points       breakpoints, watchpoints, catchpoints
     log          everything that happened
-    follow       whom a step goes along with when the task forks
+    follow       whom a step goes along with when the task forks (pursuit.py)
     fatal        stop before an exception that will kill a process
     signals      what to do about signals before they are delivered
     stops        everything that the last stop was about; verbs return the first
@@ -63,7 +63,7 @@ class Reasons(Sight):
         self.stops: list[Stop] = []
         self._watches = Watches(self.kernel, self.machine)
         self._plan = Plan(quiet=True)
-        self._goal_since: int | None = None  # instructions() when the goal's task last got the CPU
+        self.pursuit = Pursuit()
         self._breaks: list[Breakpoint] = []
         self._catches: list[Catchpoint] = []
         self._marked: frozenset[int] = frozenset()
@@ -165,12 +165,11 @@ class Reasons(Sight):
         if self.history.reached(take=plan.until is None):
             self._prepare()
         self._breakpoints()
-        goal = plan.goal
-        if not self.stops and goal is not None and self.current is not None and self.current.tid == goal.tid:
-            if self._goal_since is not None:
-                goal.ran(machine.instructions() - self._goal_since)
-                self._goal_since = machine.instructions()
+        goal = self.pursuit.active
+        if not self.stops and goal is not None:
+            self.pursuit.charge(machine.instructions())
             if goal.reached(self):
+                self.pursuit.meet(goal)
                 self.stops.append(self._here(Stepped))
         if not self.stops and plan.limit is not None and machine.instructions() >= plan.limit:
             self.stops.append(self._here(LimitReached))
@@ -270,8 +269,10 @@ class Reasons(Sight):
             self._catch(events)
         if self._watches.any:
             self._watch()
-        if plan.goal is not None:
-            self._follow(plan.goal, events)
+        if self.pursuit.goals:
+            for gone in self.pursuit.after(events, self.follow):
+                self.stops.append(self._here(TaskGone, gone.tid, gone.status))
+            self.rearm()
         return bool(self.stops) or self.tap.is_at_bound
 
     def _catch(self, events: Iterable[Event]) -> None:
@@ -296,12 +297,3 @@ class Reasons(Sight):
         for point, old, new in self._watches.frames():
             if self.counts(point):
                 self.stops.append(self._here(FrameChanged, point, old, new))
-
-    def _follow(self, goal: Goal, events: Iterable[Event]) -> None:
-        """The goal's task may have forked, or be gone, or another may have the CPU now."""
-        for event in events:
-            if isinstance(event, Forked) and event.tid == goal.tid and self.follow == "child":
-                goal.tid = event.child
-            elif isinstance(event, Exited) and event.tid == goal.tid:
-                self.stops.append(self._here(TaskGone, event.tid, event.status))
-        self.rearm()

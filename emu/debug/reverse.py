@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emu.debug.events import Event, SignalDelivered, Switched, Time, Walk
+from emu.debug.goals import ANYONE
 from emu.debug.points import Breakpoint, Point
 from emu.debug.runner import DebugError, Plan, ReplayInterrupted
 from emu.debug.stops import AtBeginning, BeforeCall, BeforeFault, BeforeSignal, EntryChanged, Interrupted, Stepped, Stop
@@ -59,7 +60,7 @@ def step(d: "Debugger", count: int) -> Stop:
     if not count:
         return d.stand(Stepped)
     try:
-        if not _go_earlier(d, tid, count):
+        if not _go_earlier(d, ANYONE if d.follow == "both" else tid, count):
             d.history.go(d.history.beginning)
             return d.stand(AtBeginning)
     except ReplayInterrupted:
@@ -77,6 +78,11 @@ def _go_earlier(d: "Debugger", tid: int, count: int) -> bool:
 
     If others ran then, that is before they did, unless the task had given the CPU up in a system call.
     """
+    if tid == ANYONE:
+        wanted = d.now.instructions - count
+        if wanted >= d.history.beginning.instructions:
+            d.history.canonical(wanted)
+        return wanted >= d.history.beginning.instructions
     for turn in _turns(d, tid):
         begun = turn.end - turn.start
         if count < begun:

@@ -4,7 +4,7 @@ from typing import Final
 
 from emu.boot import System
 from emu.debug.events import Time
-from emu.debug.goals import Count
+from emu.debug.goals import ANYONE, Count
 from emu.debug.history import History
 from emu.debug.plan import DebugError, Plan, ReplayInterrupted
 from emu.debug.points import Point
@@ -36,6 +36,12 @@ class Runner(Reasons):
             if recording.ending in ("interrupted", "timeout"):
                 self.machine.set_end(recording.jumps)
 
+    def stepper(self) -> int:
+        """Whose instructions a step counts. Raises DebugError where nothing runs."""
+        if self.current is None:
+            raise DebugError("nothing is running any more")
+        return ANYONE if self.follow == "both" else self.current.tid
+
     def intervene(self) -> None:
         """To be called before anything is changed by hand: what was known of the future does not hold any more."""
         self.history.change()
@@ -56,15 +62,17 @@ class Runner(Reasons):
             or began + 1 >= self.history.wake
             or self._prepared != self._points.version
             or self._watches.walks
+            or self.pursuit.owed
         ):
             if task is None:
                 raise DebugError("nothing is running any more")
-            return self.run(Plan(Count(task.tid, 1)))
+            return self.run(Plan(Count(self.stepper(), 1)))
         if self._watches.any:
             self._watches.refresh()
         goal, entries = self._one, tap.entries
-        goal.tid, goal.left = task.tid, 1
-        self._plan, self._goal_since = self._one_step, began
+        goal.tid, goal.left = ANYONE if self.follow == "both" else task.tid, 1
+        self._plan = self._one_step
+        self.pursuit.begin_one(goal, began)
         self.stops = []
         self.signals.passed.clear()
         machine.mark(self._marked)
@@ -142,15 +150,21 @@ class Runner(Reasons):
 
     def _begin(self, plan: Plan) -> None:
         self.history.settle()
-        self._plan, self._goal_since, self.stops = plan, None, []
+        self._plan, self.stops = plan, []
+        self.pursuit.begin(plan.goal, self._owed_counts())
         self._prepare()
         self.history.started()
 
     def _finish(self) -> None:
         self.history.stopped()
+        self.pursuit.end(self._owed_counts())
         self._plan = _QUIET
         self.machine.stop_anywhere()
         self.machine.set_instruction_budget(None)
+
+    def _owed_counts(self) -> bool:
+        """True for runs that may stop for what a task owes: those forward over all points there are."""
+        return not self._plan.quiet and self._plan.until is None and self._plan.points is None
 
     def _turn(self) -> bool:
         """Let the machine run until it stops; True if there is a reason that counts."""
@@ -166,34 +180,30 @@ class Runner(Reasons):
 
     def _pass_signal(self) -> None:
         """On from before a signal, or stop before it."""
-        goal, into_handler = self._plan.goal, self.signals.go_on(self._plan)
+        goal, into_handler = self.pursuit.active, self.signals.go_on(self._plan)
         if self.current is None and not self.stops:
             self.stops.append(self._ended())
         if goal is not None and into_handler:
             goal.ran(1)
             if not self.stops and goal.reached(self):
+                self.pursuit.meet(goal)
                 self.stops.append(self._here(Stepped))
 
     def rearm(self) -> None:
         """Tell the machine what the goal wants now."""
-        goal, machine = self._plan.goal, self.machine
+        machine, current = self.machine, self.current
         now = machine.instructions()
         machine.stop_anywhere()
         budget = self._own_budget(now)
         self.tap.bound = self._bound()
+        goal = self.pursuit.turn(None if current is None else current.tid, now)
         if goal is None:
             machine.mark(self._marked)
         else:
-            if self._goal_since is not None:
-                goal.ran(now - self._goal_since)
-            current = self.current
-            mine = current is not None and current.tid == goal.tid
-            self._goal_since = now if mine else None
-            machine.mark(self._marked | goal.addresses if mine else self._marked)
-            if mine:
-                goal.arm(machine)
-                its_own = goal.budget()
-                budget = budget if its_own is None else min(budget, its_own)
+            machine.mark(self._marked | goal.addresses)
+            goal.arm(machine)
+            its_own = goal.budget()
+            budget = budget if its_own is None else min(budget, its_own)
         machine.set_instruction_budget(budget)
 
     def _own_budget(self, now: int) -> int:

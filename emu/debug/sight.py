@@ -9,6 +9,7 @@ from emu.debug.events import Time
 from emu.debug.plan import DebugError
 from emu.debug.tap import Tap
 from emu.machine import DebugMachine
+from emu.peek import peek
 from emu.symbols import SourceLine, Symbols
 from mini_kernel.mm import uaccess
 from mini_kernel.task import Task
@@ -58,7 +59,10 @@ class Sight:
         task = self.current
         if task is None or task.user_mm is None:
             return None
-        return _decoded(uaccess.probe(task.user_mm, address, disasm.MAX_INSTRUCTION), address)
+        data = uaccess.probe(task.user_mm, address, disasm.MAX_INSTRUCTION)
+        if len(data) < disasm.MAX_INSTRUCTION:
+            data = peek(task.user_mm, address, disasm.MAX_INSTRUCTION)  # of a page that is not there yet
+        return _decoded(data, address)
 
     def return_address(self) -> int:
         """What is on top of the current task's stack; 0 if there is nothing."""

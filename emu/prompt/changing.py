@@ -1,10 +1,9 @@
 """Changing: registers, memory, settings, which task is looked at and which one runs."""
 
 import re
-from typing import Final, Literal
+from typing import Final
 
-from emu.debug import Catchpoint, state
-from emu.debug.events import Forked
+from emu.debug import Follow, state
 from emu.prompt.context import ALL_SECTIONS, SECTIONS, context_lines
 from emu.prompt.elsewhere import HARMLESS
 from emu.prompt.errors import PromptError
@@ -185,23 +184,14 @@ def switch(s: Shell, text: str) -> list[str]:
 @command(
     "follow",
     usage="parent|child|both",
-    says="with whom steps go on after a fork; both: stop at every fork",
+    says="with whom steps go on after a fork; both: they end in each, and stepi is of whoever runs",
     family=_TASKS,
     completes=("parent", "child", "both"),
 )
 def follow(s: Shell, text: str) -> list[str]:
-    word = one_of(text, ["parent", "child", "both"], "side")
-    side: Literal["parent", "child"] = "child" if word == "child" else "parent"
-    s.d.follow = side
-    for point in s.d.points.active(Catchpoint):
-        if point.text == _BOTH:
-            s.d.points.remove(point.number)
-    if word == "both":
-        s.d.add(Catchpoint(kind=Forked, text=_BOTH))
+    sides: tuple[Follow, ...] = ("parent", "child", "both")
+    s.d.follow = next(side for side in sides if side == one_of(text, list(sides), "side"))
     return []
-
-
-_BOTH: Final = "fork, to follow both"
 
 
 @command(

@@ -50,7 +50,7 @@ class Plodder(Debugger):
         return super().run(plan)
 
     def step_one(self) -> Stop:
-        return self.run(Plan(Count(self._tid(), 1)))
+        return self.run(Plan(Count(self.stepper(), 1)))
 
 
 def run_both(program: Program, play: Any, stdin: bytes = b"", **options: Any) -> list[Any]:
@@ -184,7 +184,7 @@ def change_points(d: Debugger, random: Random) -> None:
     elif what == 4:
         d.fatal = not d.fatal
     else:
-        d.follow = random.choice(("parent", "child"))
+        d.follow = random.choice(("parent", "child", "both"))
 
 
 def change_state(d: Debugger, random: Random) -> None:
