@@ -12,11 +12,12 @@ from emu.gdb import description, monitor, registers
 from emu.gdb.files import Files
 from emu.gdb.packet import INTERRUPT, BadPacket, escape, unescape
 from emu.gdb.target import Action, Halt, Target
-from emu.gdb.words import action_of, extent, register_number, thread_id, xml_text
+from emu.gdb.words import action_of, crc32, extent, register_number, thread_id, xml_text
 from mini_kernel.errors import SysError
 from mini_kernel.task import Task
 
 MAX_MEMORY: Final = 0x8000  # bytes in one memory packet
+MAX_CHECKED: Final = 1 << 26  # bytes that one checksum is of
 _FEATURES: Final = (
     "PacketSize=20000;QStartNoAckMode+;multiprocess+;fork-events+;vfork-events+;exec-events+;swbreak+;hwbreak+;"
     "vContSupported+;QCatchSyscalls+;QPassSignals+;QProgramSignals+;ReverseStep+;ReverseContinue+;binary-upload+;qXfer:features:read+;"
@@ -74,20 +75,20 @@ class Session:
         target.say = self._say
 
     def run(self) -> bool:
-        """Until the other end detaches, kills or goes; True if the program was let go and should run on."""
+        """Until the other end detaches, kills or goes; True if what is left was let go, and should run on."""
         while not self._over:
             try:
                 packet = self.connection.read()
             except BadPacket:
                 continue  # the connection has asked for it again
             if packet is None:
-                return False
+                break
             if packet == INTERRUPT:
                 continue  # nothing runs
             self.connection.write(self.answer(packet))
             if packet == b"QStartNoAckMode":
                 self.connection.acknowledges = False
-        return not self.target.inferiors and self.target.ended is None
+        return not self.target.inferiors and self.target.d.current is not None
 
     def answer(self, packet: bytes) -> bytes:
         """The reply to one packet, escaped."""
@@ -140,8 +141,17 @@ class Session:
         self._pick(*thread_id(text))
         return OK
 
+    @_answers(b"qCRC:")
+    def _checksum(self, text: bytes) -> bytes:
+        """Of memory, which compare-sections compares with the file."""
+        address, length = extent(text)
+        data = state.read(self.target.d, address, min(length, MAX_CHECKED), self._thread().tid)
+        return b"C%x" % crc32(data) if len(data) == length else ERROR
+
     @_answers(b"qC")
-    def _current(self, _text: bytes) -> bytes:
+    def _current(self, text: bytes) -> bytes:
+        if text:
+            return b""
         task = self._pick(0, 0)
         return b"QCp%x.%x" % (task.tgid, task.tid)
 

@@ -1,7 +1,12 @@
 """The words of packets: numbers are hexadecimal. All raise ValueError for what is not one."""
 
+import zlib
+from typing import Final
+
 from emu.gdb import description
 from emu.gdb.target import Action
+
+_BITS_REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def register_number(text: bytes) -> int:
@@ -19,6 +24,12 @@ def extent(text: bytes) -> tuple[int, int]:
     if address < 0 or length < 0 or address + length > 1 << 64:
         raise ValueError(text)
     return address, length
+
+
+def crc32(data: bytes) -> int:
+    """gdb's checksum: zlib's polynomial, but the highest bit of a byte first, and the result not inverted."""
+    reflected = zlib.crc32(data.translate(_BITS_REVERSED)) ^ 0xFFFF_FFFF
+    return int(f"{reflected:032b}"[::-1], 2)
 
 
 def thread_id(text: bytes) -> tuple[int, int]:

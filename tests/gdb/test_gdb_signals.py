@@ -1,15 +1,13 @@
 """A signal is a stop before it is delivered, as under ptrace: what gdb says of a program is what it says natively."""
 
-import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from gdb_lab import GDB, LIMIT_S, in_order, needs_gdb, session
+from gdb_lab import compiled, in_order, natively, needs_gdb, plain, session
 
 pytestmark = [needs_gdb, pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")]
-HERE = Path(__file__).parent
+WRITTEN = r"\d+ \d+ \d+ "
 SCRIPT = """\
 handle SIGALRM stop print pass
 continue
@@ -48,45 +46,16 @@ p add(20, 3)
 p $_siginfo._sifields._sigfault.si_addr
 signal SIGTERM
 """
-#: What differs between any two runs: where gdb got the program from, its process id, arguments before they are set.
-NOISE = re.compile(r"^(Reading |warning: File transfers|Program stopped).*\n|^\n", re.M)
-WRITTEN = re.compile(r"\d+ \d+ \d+ ")
-NAMES = re.compile(r"context=0x\w+|process \d+| of /.*/signals\b")
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """signals.c, static."""
-    path = tmp_path_factory.mktemp("signals") / "signals"
-    command = ["gcc", "-g", "-O0", "-static", "-o", str(path), str(HERE / "signals.c")]
-    subprocess.run(command, check=True, capture_output=True)
-    return path
-
-
-def natively(program: Path, script: str) -> str:
-    """What gdb says of the same on the host. Skips where processes may not be traced."""
-    assert GDB is not None
-    head = ("set pagination off", "set confirm off", "set width 0", "set startup-with-shell off", "starti")
-    words = [word for line in (*head, *script.splitlines()) for word in ("-ex", line)]
-    command = [GDB, "-nx", "-batch", *words, str(program)]
-    ended = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S, check=False
-    )
-    if "Program stopped" not in ended.stdout:
-        pytest.skip("the host does not let processes be traced")
-    return plain(ended.stdout)
-
-
-def plain(text: str) -> str:
-    """Without what may differ, from the first stop on, and without what the program wrote."""
-    lines = NAMES.sub("", NOISE.sub("", text)).splitlines()
-    start = next(i for i, line in enumerate(lines) if " in _start ()" in line)
-    return "\n".join(line for line in lines[start:] if not WRITTEN.match(line))
+    return compiled(tmp_path_factory.mktemp("signals"), "signals")
 
 
 def test_a_session_reads_as_it_does_natively(program: Path) -> None:
     """Stops, registers of calls cut short, siginfo, calls of functions there; signals passed, dropped, replaced."""
-    there, here = natively(program, SCRIPT), plain(session(program, SCRIPT))
+    there, here = natively(program, SCRIPT, WRITTEN), plain(session(program, SCRIPT), WRITTEN)
     assert here == there
     in_order(here, "received signal SIGUSR1", "rax            0xfffffffffffffe00", "-512", "orig_rax       0x0")
     in_order(here, "Catchpoint 1 (signal SIGALRM)", "rax            0xfffffffffffffdfc", "SIGSEGV", "signal SIGTERM")

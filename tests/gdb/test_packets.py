@@ -11,6 +11,7 @@ from emu.debug.events import SignalDelivered
 from emu.gdb import Target, description
 from emu.gdb.packet import INTERRUPT, MAX_PACKET, BadPacket, Reader, escape, frame, unescape
 from emu.gdb.session import Session
+from emu.gdb.words import crc32
 from emu.program import load_program
 
 FORK = "examples/fork_cow.asm"
@@ -168,6 +169,24 @@ def test_what_the_kernel_reads_is_seen_by_access_watchpoints(session: Session) -
 
 
 # -- files -------------------------------------------------------------------------------------------
+
+
+def test_a_parent_that_was_let_go_runs_on_behind_the_end_of_its_child() -> None:
+    target = Target(boot)
+    packets = (b"vCont;c", b"D;1", b"vCont;c")
+    script = Script(*packets)
+    assert Session(target, script).run()
+    assert [answer[:1] for answer in script.sent] == [b"T", b"O", b"W"]
+    target.run_free()
+    assert target.d.kernel.exit_status == 0
+    target.close()
+
+
+def test_checksums_are_those_that_gdb_makes(session: Session) -> None:
+    """The polynomial's own remainder of no bits but those it begins with, and that of memory."""
+    assert (crc32(b""), crc32(b"123456789")) == (0xFFFF_FFFF, 0x0376_E6E7)
+    assert session.answer(b"qCRC:401000,4") == b"C%x" % crc32(bytes.fromhex("488d1df9"))
+    assert session.answer(b"qCRC:10,4") == session.answer(b"qCRC:401000") == b"E01"
 
 
 SIGNALS = "examples/bugs/lost_signal.asm"
