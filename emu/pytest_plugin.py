@@ -7,6 +7,7 @@ Nothing of the laboratory is imported before a test needs it; `-p no:emu` leaves
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -88,10 +89,13 @@ def _keep_programs(config: pytest.Config) -> None:
     """Programs that are assembled are kept in pytest's cache."""
     from emu.testing.loading import keep_in
 
-    cache = getattr(config, "cache", None)
     if _KEEPS not in config.stash:
+        cache = getattr(config, "cache", None)
+        directory: Path | None = None
+        with contextlib.suppress(OSError):  # pytest itself says that its cache cannot be written
+            directory = cache.mkdir("cr3lab") if cache is not None else None
         config.stash[_KEEPS] = True
-        keep_in(Path(cache.mkdir("cr3lab")) if cache is not None else None)
+        keep_in(directory)
 
 
 _KEEPS = pytest.StashKey[bool]()
@@ -115,7 +119,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def _holds(path: Path, pattern: bytes) -> bool:
-    return re.search(pattern, path.read_bytes(), re.MULTILINE | re.IGNORECASE) is not None
+    """Also of a file that cannot be read: whoever reads it says so."""
+    try:
+        return re.search(pattern, path.read_bytes(), re.MULTILINE | re.IGNORECASE) is not None
+    except OSError:
+        return True
 
 
 class _GuestFile(pytest.File):
@@ -201,7 +209,7 @@ class GuestItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the test is."""
-        return self.path, 0, f"{self.path.name}::{self.name}"
+        return self.path, 0, f"{self.path.name}: {self.name}"
 
 
 # -- fixtures --------------------------------------------------------------------------------------
@@ -321,5 +329,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     directory = _option(config, "emu_cov")
     if directory and _STORE in config.stash:
         terminalreporter.section(f"coverage of guest programs, in {directory}")
-        for line in config.stash[_STORE].write(Path(directory)):
+        try:
+            lines = config.stash[_STORE].write(Path(directory))
+        except OSError as error:
+            lines = [f"error: {error.filename} cannot be written: {error.strerror}"]
+        for line in lines:
             terminalreporter.line(line)

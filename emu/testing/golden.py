@@ -22,15 +22,21 @@ def golden_path(test: Path, name: str) -> Path:
 
 
 def compare_golden(path: Path, lines: list[str], update: bool, chosen: str = "") -> None:
-    """Compare with the file, or write it. Raises GoldenMismatch that shows what is missing (-) and new (+)."""
+    """Compare with the file, or write it. Raises GoldenMismatch that shows what is missing (-) and new (+).
+
+    EmuError where that is impossible.
+    """
     text = "".join(f"{line}\n" for line in [f"# {chosen}" if chosen else "# the default filter", *lines])
-    if update:
-        _write(path, text)
-        return
     try:
-        kept = path.read_text("utf-8")
+        if update:
+            _write(path, text)
+            return
+        kept = path.read_text("utf-8", "backslashreplace")
     except FileNotFoundError:
         raise GoldenMismatch(f"there is no golden trace {short(path)}: make it with --emu-update") from None
+    except OSError as error:
+        what = "written" if update else "read"
+        raise EmuError(f"the golden trace cannot be {what}: {error.strerror}", file=short(path)) from None
     if kept == text:
         return
     old, new = kept.splitlines(), text.splitlines()
@@ -42,7 +48,7 @@ def compare_golden(path: Path, lines: list[str], update: bool, chosen: str = "")
 
 def _write(path: Path, text: str) -> None:
     """All at once: other processes of the suite may read or write it now."""
-    if path.exists() and path.read_text("utf-8") == text:
+    if path.exists() and path.read_bytes() == text.encode():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

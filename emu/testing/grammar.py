@@ -20,6 +20,9 @@ r"""EXPECT and RUN lines of a source file, in comments (`#`, `;` or `//`).
     # RUN exact                           count instructions, for EXPECT instructions
     # RUN assembler gas                   # RUN syntax nasm
 
+Schedules are those of one CPU, which is taken from a task between any two instructions, but never within one: an
+unlocked `add [counter], 1` loses nothing here, though it would on two CPUs; load, add and store do.
+
 A golden trace is kept for each combination of RUN lines. Interleavings and kinds of fork that the command line chooses
 (--schedules, --emu-seed, --emu-fork) change what a trace holds: under them it is not compared.
 
@@ -46,7 +49,11 @@ from emu.trace import Filter
 from mini_kernel.uapi import syscall_names
 
 _LINE: Final = re.compile(r"^\s*(?:#|;|//)\s*(EXPECT|RUN)\b[ \t]*(.*?)\s*$")
-_LOOKALIKE: Final = re.compile(r"^\s*(?:#|;|//)\s*(EXPECTS?|RUN|expect|run)\s*[:=]")
+_COLON: Final = re.compile(r"^\s*(?:#|;|//)\s*(EXPECTS?|RUN|expect|run)\s*[:=]")
+_OTHERWISE: Final = re.compile(
+    r"^\s*(?:#|;|//)\s*(?!EXPECT\b)((?i:expects?)\s+\S+\s*(?:[=!<>]=|[<>]|contains\b|matches\b))"
+)
+_NAME: Final = re.compile(r"\w[\w.-]*")
 FORK_KINDS: Final = ("classic", "odf", "sfork")
 SYNTAXES: Final = ("intel", "att", "nasm")
 _MOST_VARIANTS: Final = 10_000
@@ -68,6 +75,7 @@ class Plan:
 
     path: str  # of the file with the lines
     program: str = ""  # of the program, if that is another file
+    program_where: tuple[str, int] = ("", 0)  # the file and line that name it
     expectations: list[Expectation] = field(default_factory=list[Expectation])
     goldens: list[Golden] = field(default_factory=list[Golden])
     args: list[str] = field(default_factory=list[str])
@@ -97,14 +105,23 @@ def parse_source(path: Path) -> Plan:
     """The lines of a source file. Raises EmuError (LineError) for the first that cannot be understood."""
     shown = short(path)
     plan = Plan(shown)
-    for number, line in enumerate(path.read_text("utf-8", "surrogateescape").splitlines(), 1):
-        if look := _LOOKALIKE.match(line):
-            raise Words("", shown, number, look.start(1) + 1, line).error("write EXPECT or RUN without a colon")
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        for lookalike, advice in ((_COLON, "write EXPECT or RUN, without a colon"), (_OTHERWISE, "write EXPECT")):
+            if look := lookalike.match(line):
+                raise Words("", shown, number, look.start(1) + 1, line).error(advice)
         found = _LINE.match(line)
         if found is None:
             continue
         read_line(plan, found[1], Words(found[2], shown, number, found.start(2) + 1, line), found[2])
     return plan
+
+
+def read_text(path: Path) -> str:
+    """A file of tests. Raises EmuError where that is impossible."""
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise EmuError(f"cannot be read: {error.strerror}", file=short(path)) from None
 
 
 def read_line(plan: Plan, kind: str, words: Words, text: str) -> None:
@@ -119,7 +136,10 @@ def read_line(plan: Plan, kind: str, words: Words, text: str) -> None:
 
 def _golden(plan: Plan, words: Words) -> None:
     words.take("golden")
+    at = words.at
     name = words.string("a name").decode() if not words.done else "trace"
+    if not _NAME.fullmatch(name):
+        raise words.error("a trace's name has letters, digits, and . _ - between them", at)
     at = words.at
     chosen = words.string("a filter").decode() if not words.done else ""
     words.end()

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emu.errors import ProgramError
 from emu.program import Program, is_source, load_program, new_assembler
 from emu.testing.kept import Kept
 from emu.testing.variants import Variant
@@ -74,7 +75,13 @@ def _text(path: str) -> str:
 
 
 def load_variant(variant: Variant) -> Variant:
-    """Give a variant its program."""
+    """Give a variant its program. Raises ProgramError, AsmError; also which line names a program that is not there."""
     plan = variant.plan
-    variant.loaded = load(plan.program or plan.path, plan.assembler, plan.syntax, variant.fork_call)
+    try:
+        variant.loaded = load(plan.program or plan.path, plan.assembler, plan.syntax, variant.fork_call)
+    except ProgramError as error:
+        file, line = plan.program_where
+        if not file:
+            raise
+        raise ProgramError(f"{plan.program}: {error.message}", file=file, line=line) from None
     return variant

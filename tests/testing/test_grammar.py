@@ -161,10 +161,10 @@ def test_cases_hold_the_same_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("old", "new", "message"), [
     ("exit == 1", "exit = 1", r"cases.toml:11:17: error: expected an operator"),
-    ("run = [", "runs = [", r"cases.toml:3: error: a case has no runs"),
-    ('"second"', '"first"', r"cases.toml:3: error: two cases are called first"),
-    ('program = "other"', "", "needs a name and a program"),
-    ("[[case]]", "[case", "cases.toml: error: "),
+    ("run = [", "runs = [", r"cases.toml:5: error: a case has no runs"),
+    ('"second"', '"first"', r"cases.toml:9: error: two cases are called first"),
+    ('program = "other"', "", r"cases.toml:8: error: a case needs a program"),
+    ("[[case]]", "[case", r"cases.toml:2:6: error: "),
 ])  # fmt: skip
 def test_a_mistake_in_cases_is_an_error_with_its_place(old: str, new: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "cases.toml"

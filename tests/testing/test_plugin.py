@@ -1,5 +1,6 @@
 """The pytest plugin as its users meet it: pytest is run on small projects."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -204,9 +205,23 @@ def test_what_no_command_line_can_say_is_not_said(pytester: pytest.Pytester, mor
     assert ("step by step" in run(pytester).stdout.str()) is said
 
 
+CASE = '[[case]]\nname = "a"\nprogram = "p"\n'
+
+
 @pytest.mark.parametrize(("files", "message"), [
     ({"test_x.asm": "# EXPECT exit = 7\nnop"}, "test_x.asm:1:15: error: expected an operator*"),
-    ({"cases.toml": '[[case]]\nname = "a"\nprogram = "p"\nexpect = ["exit = 1"]'}, "cases.toml:4:17: error: *"),
+    ({"test_x.asm": "# EXPECT: exit == 7\nnop"}, "test_x.asm:1:3: error: write EXPECT or RUN, without a colon"),
+    ({"test_x.asm": "; Expect exit == 7\nnop"}, "test_x.asm:1:3: error: write EXPECT"),
+    ({"test_x.asm": '# EXPECT golden "../x"\nnop'}, "test_x.asm:1:17: error: a trace's name has*"),
+    ({"cases.toml": CASE + 'expect = ["exit = 1"]'}, "cases.toml:4:17: error: *"),
+    ({"cases.toml": CASE + CASE.replace('"a"', '"b"') + "expects = []"}, "cases.toml:7: error: a case has no expects*"),
+    ({"cases.toml": CASE + 'run = "check"'}, "cases.toml:4: error: run is a list of strings"),
+    ({"cases.toml": CASE + CASE}, "cases.toml:5: error: two cases are called a"),
+    ({"cases.toml": "[[case]]\nname = 3"}, "cases.toml:2: error: a case needs a name, a string"),
+    ({"cases.toml": CASE + "[other]"}, "cases.toml: error: only [[][[]case[]][]]*"),
+    ({"cases.toml": "[case]\n"}, "cases.toml: error: write [[][[]case[]][]]*"),
+    ({"cases.toml": "[[case]\n"}, "cases.toml:1:7: error: *"),
+    ({"cases.toml": CASE + r'expect = ["golden \"x\" \"calls\""]'}, "cases.toml:4:12: error: trace filter*"),
 ])  # fmt: skip
 def test_a_malformed_line_is_a_collection_error(pytester: pytest.Pytester, files: dict[str, str], message: str) -> None:
     for name, text in files.items():
@@ -221,6 +236,42 @@ def test_a_source_that_does_not_assemble_fails_with_its_line(pytester: pytest.Py
     result = run(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*test_x.asm:2:*error: *nowhere*"])
+
+
+def test_a_program_that_is_not_there_fails_with_the_line_that_names_it(pytester: pytest.Pytester) -> None:
+    (pytester.path / "cases.toml").write_text(CASE)
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["cases.toml:3: error: *p: cannot be read: No such file or directory"])
+
+
+def test_what_the_host_refuses_is_one_line(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that cannot be read, a golden trace and a report that cannot be written."""
+    write(pytester, x='# EXPECT golden "calls" "syscalls"\n' + PASSES)
+    for name in ("golden", "cov"):
+        (pytester.path / name).write_text("a file where a directory should be")
+    result = run(pytester, "--emu-update", "--emu-cov", "cov")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["golden/test_x.calls.trace: error: *cannot be written: *", "error: *cov* cannot be written*"]
+    )
+    original = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path.name == "test_x.asm":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return original(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    result = run(pytester)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["test_x.asm: error: cannot be read: Permission denied"])
+
+
+def test_ids_are_shown_as_they_can_be_given(pytester: pytest.Pytester) -> None:
+    write(pytester, x=PASSES)
+    run(pytester, "-v").stdout.fnmatch_lines(["test_x.asm::run PASSED*"])
+    run(pytester, "test_x.asm::run").assert_outcomes(passed=1)
 
 
 def test_golden_traces_are_kept_compared_and_shown_as_a_diff(pytester: pytest.Pytester) -> None:
