@@ -169,6 +169,7 @@ def _new_task(k: "Kernel", parent: Task, flags: int, exit_signal: int, mm: Mm, t
         process.parent_tid = parent.tid
         process.rlimits = dict(parent.process.rlimits)
         process.odf = parent.process.odf
+        process.shown = parent.process.shown
         process.oom_score_adj = parent.process.oom_score_adj
         if not flags & CLONE_VM:
             charge(process, mm)

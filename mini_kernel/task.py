@@ -166,6 +166,7 @@ class Process:
         self.cpu_itimers: dict[int, Timer] = {}  # ITIMER_VIRTUAL, ITIMER_PROF once set
         self.cpu_timers: list[Timer] = []  # those that watch this process's use of the processor
         self.odf = ODF_OFF  # what its forks are, see ODF_*
+        self.shown: frozenset[int] = frozenset()  # signals that a debugger is to see though they are ignored
         self.oom_score_adj = 0  # thousandths of all memory that the OOM killer adds to its size
         self.ledger = Ledger()
         self.children_ledger = Ledger()
@@ -349,7 +350,7 @@ def post(task: Task, info: SigInfo, pending: list[SigInfo]) -> None:
     """Queue a signal on `pending` (the thread's or its process's) unless ignored, and wake who will take it."""
     process, signo = task.process, info.signo
     _continue_or_unstop(process, signo)
-    if process.ignores(signo) and not task.blocked & bit(signo):
+    if process.ignores(signo) and not task.blocked & bit(signo) and signo not in process.shown:
         if info.source is not None:
             info.source.signal_ignored()
         return

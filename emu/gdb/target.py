@@ -166,6 +166,15 @@ class Target:
         self._signals.only = frozenset(range(1, SIGRTMAX + 1)) - numbers
         self._signals.enabled = bool(self._signals.only)
 
+    def _show_signals(self) -> None:
+        """As under ptrace(2), signals come up though their process ignores them; not those that gdb does not want."""
+        wanted = frozenset(signo for signo in self._signals.only if isinstance(signo, int) and signo != SIGKILL)
+        for tgid, process in self.d.kernel.processes.items():
+            shown = wanted if tgid in self.inferiors else frozenset[int]()
+            if process.shown != shown and not process.zombie:
+                self.d.intervene()
+                process.shown = shown
+
     # -- running ------------------------------------------------------------------------------------
 
     def resume(self, actions: dict[int, Action]) -> Halt:
@@ -175,6 +184,7 @@ class Target:
         if self.ended is not None:
             return self.ended
         self._send_signals(actions)
+        self._show_signals()
         held = frozenset(t.tid for t in self.tasks() if t.tid not in actions)
         stepper = next(((tid, a) for tid, a in actions.items() if a.kind in "sr"), None)
         while True:
@@ -412,6 +422,8 @@ class Target:
         for point in list(self.d.points):
             self.d.points.remove(point.number)
         self.d.fatal = False
+        self.inferiors.clear()
+        self._show_signals()
         self._hold(frozenset())
         stop = self.d.cont()
         self.d.fatal = True

@@ -82,3 +82,27 @@ def test_signals_that_are_passed_are_not_told_and_going_back_ends_before_one(pro
     )
     in_order(text, "Breakpoint 1, handler (signo=10", "handler", "received signal SIGUSR1", "= 0", "= 10")
     in_order(text, "= 10", "received signal SIGUSR1", "history", "received signal SIGUSR1", "= 0")
+
+
+IGNORED = """\
+continue
+signal 0
+tbreak main
+run
+catch signal SIGCHLD SIGURG
+continue
+continue
+continue
+p $_siginfo.si_signo
+p $_siginfo._sifields._sigchld.si_status
+p $orig_rax
+continue
+"""
+
+
+def test_ignored_signals_come_up_as_they_do_natively(tmp_path: Path) -> None:
+    """Those that gdb wants to see; the call that waited is still the one it was."""
+    program = compiled(tmp_path, "ignored")
+    here = plain(session(program, IGNORED), r"\d|`")
+    assert here == natively(program, IGNORED, r"\d|`")
+    in_order(here, "received signal SIGUSR1", "exited normally", "SIGUSR1", "SIGURG", "SIGCHLD", "wait4", "= 3", "= 61")
