@@ -1,4 +1,4 @@
-"""Traces: what happened in a run, as values that do not depend on where anything was.
+"""Traces: what happened in a run, as values that do not depend on where anything was. README.md has it on one page.
 
 event.py      an event
 filter.py     which events are recorded: the language of `emu run --trace-filter` and of golden traces

@@ -10,6 +10,7 @@ from emu.trace.filter import Filter
 from emu.trace.names import Names
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.uapi import signal_names
+from mini_kernel.uapi.numbers import SYS_brk
 from mini_kernel.x86 import RIP, RSP
 
 _TIMES: Final = re.compile(r"(tv_n?u?sec=)\d+")  # they depend on how the engine counts blocks
@@ -75,7 +76,8 @@ class Recorder(Silent):
         self._task = task
         if self._filter.wants("syscall", call_name(number)):
             begun, text = self._wording.begin(task, number, arguments)
-            self._calls[task.tid] = number, begun, self._names.in_text(task)(text)
+            named = text if number == SYS_brk else self._names.in_text(task)(text)
+            self._calls[task.tid] = number, begun, named  # what brk is told lies in nothing before
 
     def syscall_exit(self, task: Task, number: int, arguments: tuple[int, ...], result: int | None) -> None:
         """The call has ended."""
@@ -88,6 +90,7 @@ class Recorder(Silent):
         self._names.changed(task)
         late, outcome = self._wording.end(begun, result)
         named = self._names.in_text(task)
+        early = named(early) if number == SYS_brk else early
         text = ", ".join(part for part in (early, named(late)) if part)
         self._add("syscall", task, call_name(number), _TIMES.sub(r"\1*", text), named(outcome), back=2)
 

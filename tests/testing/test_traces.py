@@ -1,13 +1,18 @@
 """Traces: names instead of numbers, the same whatever the layout; and the language that says what is recorded."""
 
-import pytest
-from program_lab import assemble
+import re
+from pathlib import Path
 
+import pytest
+from program_lab import assemble, compile_c, compiler_missing
+
+import emu.trace
 from emu.boot import Options, System
 from emu.errors import EmuError
 from emu.program import Program, new_assembler
 from emu.render.trace import lines, recorder
 from emu.trace import KINDS, Filter
+from mini_kernel.mm.fault import FAULT_CLASSES
 
 FAMILY = """
 _start:
@@ -105,6 +110,61 @@ def test_code_that_moves_changes_places_by_name_only() -> None:
     plain = program(body.format("") + data.format(""))
     moved = program(body.format("g: .skip 9000, 0x90\n") + data.format("more: .skip 16\n"))
     assert trace(plain, "faults(cow_copy), syscalls") == trace(moved, "faults(cow_copy), syscalls")
+
+
+C_SOURCE = """
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static char big[64 << 12];
+int main(void)
+{
+    memset(malloc(300000), 1, 300000);
+    memset(malloc(100), 1, 100);
+    big[77] = 1;
+    if (!fork()) {
+        big[50 << 12] = 2;
+        _exit(3);
+    }
+    wait(0);
+    char *map = mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    map[5000] = 1;
+    return munmap(map, 1 << 20);
+}
+"""
+
+
+@pytest.mark.skipif(bool(compiler_missing("gcc")), reason=compiler_missing("gcc"))
+def test_a_compiled_program_that_is_linked_elsewhere_has_the_same_trace(tmp_path: Path) -> None:
+    """Whatever is recorded, its break included; with more RAM and a longer environment, too."""
+    source = tmp_path / "prog.c"
+    source.write_text(C_SOURCE)
+    usual, moved = (
+        Program("prog", "", compile_c(source, tmp_path / name, "gcc", "-g", *flags).read_bytes(), None)
+        for name, flags in (("usual", ()), ("moved", ("-Wl,-Ttext-segment=0x20000000",)))
+    )
+    assert usual.data != moved.data
+    found = trace(usual, "all")
+    assert any(line.startswith("p1 syscall brk([heap]+") for line in found)
+    assert trace(moved, "all") == trace(moved, "all", environment={"A": "b" * 70_000}) == found
+
+
+PAGE = Path(emu.trace.__file__).with_name("README.md").read_text()
+
+
+def test_the_page_on_traces_says_what_there_is() -> None:
+    """Its kinds and names are the filter's, and its examples are filters."""
+    page = PAGE.partition("## The filter")[2]
+    rows = [row.split("|")[1:-1] for row in page.splitlines() if row.startswith("| `")]
+    kinds = {row[0].strip().strip("`"): row[2] for row in rows if len(row) == 3}
+    assert set(kinds) == {f"{kind}s" for kind in KINDS} | {"all"}
+    assert re.findall(r"`(\w+)`", kinds["faults"]) == list(FAULT_CLASSES)
+    examples = [row[0].strip().strip("`") for row in rows if len(row) == 2]
+    assert len(examples) == 7
+    for example in examples:
+        assert Filter(example).kinds()
 
 
 def test_times_are_left_out() -> None:
