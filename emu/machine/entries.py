@@ -89,7 +89,7 @@ class Entries(CpuState):
         self._failure: BaseException | None = None
         self._odd = False  # a stretch of user code that the kernel must not see: one of the next two
         self._stepper = Stepper(ram, self._words, self._word_cr3)
-        self._refused: tuple[int, bytes] | None = None  # vector and state, see _refuse
+        self._refused: tuple[int, bytes, bytes] | None = None  # vector, state and counter, see _refuse
         self.attach(_NoKernel())
         self._install_hooks()
         self._exception = self._stop_at_boot
@@ -394,25 +394,31 @@ class Entries(CpuState):
 
         The hook cannot keep the rest of the block from running. So the state is put aside, and the rest runs with
         no memory at all (CR3 0): its first access ends it, its effect on registers is thrown away, and its system
-        calls are ignored. `run` then restores the state and delivers the exception. One thing stays wrong: unless
-        exact=True, the arithmetic flags may be those of an earlier instruction of the block.
+        calls are ignored. `run` then restores the state, takes back the count of those instructions, and delivers the
+        exception. One thing stays wrong: unless exact=True, the arithmetic flags may be those of an earlier
+        instruction of the block.
         """
         if self._refused is not None:
             return
         self._pull()
         if self._stepper.active:
             self._end_stepping()
-        self._refused = vector, bytes(self._state)
+        self._refused = vector, bytes(self._state), bytes(self._code_counter)
         self._odd = True
         self._words[self._word_cr3] = 0
         self._push()
         self._control(self._handle, uc.TLB_FLUSH)
         self._stop_engine(self._handle)
 
+    def _uncount_rest(self) -> None:
+        """The instructions behind one that was refused were never executed."""
+        if self._refused is not None and self.exact:
+            self._code_counter.restore(self._refused[2])
+
     def _deliver_refused(self) -> None:
         """The engine has stopped after `_refuse`."""
         if self._refused is not None:
-            (vector, state), self._refused = self._refused, None
+            (vector, state, _counter), self._refused = self._refused, None
             self._odd = False
             self._state[:] = state
             self._due |= FLUSH_TLB

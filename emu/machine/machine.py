@@ -145,6 +145,7 @@ class Machine(Entries):
         chunk, counter = self._chunk, self._block_counter
         self._pull()
         self._halves[self._half_old] = ALIVE
+        self._uncount_rest()
         cut = self._cut_short()
         if cut is not None:
             counter.left += 1  # the block hook will count the block again when it goes on

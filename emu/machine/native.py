@@ -171,6 +171,10 @@ class Counter(ctypes.Structure):
         ("flags", ctypes.c_uint64 * 5),
     ]
 
+    def restore(self, data: bytes) -> None:
+        """As it was when `bytes(counter)` was this."""
+        ctypes.memmove(ctypes.addressof(self), data, len(data))
+
 
 class SyscallFrame(ctypes.Structure):
     """What SYSCALL_CODE finds at `user_data`.

@@ -144,6 +144,23 @@ def test_flags_are_those_of_a_machine_that_nobody_counts_in(part: int) -> None:
                 assert logged(elf, quantum=quantum, **options) == expected, (seed, quantum, options)
 
 
+@pytest.mark.parametrize("refused", ["in al, dx", "out 7, eax", "sysenter", "insb"])
+def test_what_stands_behind_a_refused_instruction_is_not_counted(refused: str) -> None:
+    """The engine runs the rest of the block; `hlt` ends it at once. Flags and registers are those before it, too."""
+    source = "_start: mov edi, 5\n mov ecx, 9\n sub ecx, edi\n {}\n add ecx, ecx\n inc rdi\n nop\n"
+    seen: list[tuple[object, ...]] = []
+    with new_assembler() as assembler:
+        for instruction in ("hlt", refused):
+            elf = to_elf(assembler.assemble(source.format(instruction), "refused.asm"))
+            for options in (Options(exact=True), Options(debug=True)):
+                with System(Program("refused", "", elf, None), (), options) as system:
+                    system.run()
+                    record = system.records[0]
+                    seen.append((system.machine.instructions(), record.regs, record.rflags))
+    assert seen[0][0] == 3
+    assert all(one == seen[0] for one in seen)
+
+
 ROTATED = """
 _start:
     sub rsp, 8
