@@ -70,6 +70,28 @@ def many(code: bytes, address: int, count: int = 0) -> Run:
     return Run(tuple(found), sum(i.size for i in found))
 
 
+class Brief(NamedTuple):
+    """An instruction without what takes time to find out: `operands` as Intel syntax has them."""
+
+    address: int
+    size: int
+    mnemonic: str
+    operands: str
+
+
+def brief(code: bytes, address: int) -> list[Brief]:
+    """Instructions from the start of `code` up to the first that does not decode: 20 times as fast as `many`."""
+    return [Brief(*found) for found in _brief_engine()(bytes(code), address)]
+
+
+@cache
+def _brief_engine() -> "Callable[[bytes, int], Iterable[tuple[int, int, str, str]]]":
+    import capstone  # pyright: ignore[reportMissingTypeStubs]
+
+    library: Any = capstone
+    return library.Cs(library.CS_ARCH_X86, library.CS_MODE_64).disasm_lite
+
+
 @cache
 def _engine() -> "Callable[[bytes, int, int], Iterable[Any]]":
     """Capstone's decoding function; importing it takes 20 ms, hence not before it is needed."""

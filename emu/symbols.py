@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emu.cfi import CallFrames
 from emu.peek import content
 from emu.program import MAX_SIZE, Program
+from mini_kernel import elf
+from mini_kernel.elf import PF_X
 from mini_kernel.errors import SysError
 from mini_kernel.fs.inode import RegularFile
 
 if TYPE_CHECKING:
     from emu.asm import Image
+    from emu.cfi import CallFrames
     from emu.elf_symbols import ElfTables
     from mini_kernel.fs.vfs import Vfs
     from mini_kernel.task import Task
@@ -84,9 +86,16 @@ class Symbols:
                 return
 
     @property
-    def call_frames(self) -> CallFrames:
+    def call_frames(self) -> "CallFrames":
         """What its compiler says about the frames of functions."""
+        from emu.cfi import CallFrames
+
         return CallFrames()
+
+    @cached_property
+    def code(self) -> list[tuple[int, bytes]]:
+        """(address, bytes) of what may be executed, as the program's file has it."""
+        return []
 
     def line(self, address: int) -> SourceLine | None:
         """The source line whose bytes include `address`."""
@@ -142,6 +151,10 @@ class ImageSymbols(Symbols):
                 names.setdefault(address, (name, end))
         return names
 
+    @cached_property
+    def code(self) -> list[tuple[int, bytes]]:
+        return [(section.vaddr, section.data) for section in self._image.sections if section.flags & PF_X]
+
     def addresses(self) -> dict[str, int]:
         return {**self._image.symbols, **super().addresses()}
 
@@ -192,8 +205,18 @@ class ElfSymbols(Symbols):
     def addresses(self) -> dict[str, int]:
         return {**self._tables.addresses, **super().addresses()}
 
+    @cached_property
+    def code(self) -> list[tuple[int, bytes]]:
+        data = self.program.data
+        try:
+            image = elf.parse_bytes(data)
+        except elf.ElfError:
+            return []
+        executable = [s for s in image.segments if s.flags & PF_X and image.type is elf.ElfType.EXEC]
+        return [(s.vaddr, data[s.file_offset : s.file_offset + s.filesz]) for s in executable]
+
     @property
-    def call_frames(self) -> CallFrames:
+    def call_frames(self) -> "CallFrames":
         return self._tables.call_frames
 
     def line(self, address: int) -> SourceLine | None:

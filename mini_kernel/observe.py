@@ -1,6 +1,6 @@
 """What happened, told to whoever listens: strace, traces, the debugger. The kernel runs the same without a listener."""
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from mini_kernel.mm.walk import Step
 from mini_kernel.task import SigInfo, Task
@@ -67,6 +67,9 @@ class AreaInfo(NamedTuple):
     offset: int
 
 
+STACK_RECORDED: Final = 1 << 16  # bytes: what the calls that led to a fault are found in
+
+
 class FaultRecord(NamedTuple):
     """Everything known about an exception that killed a process, taken before anything was torn down."""
 
@@ -92,3 +95,5 @@ class FaultRecord(NamedTuple):
     stack: int
     fs_base: int
     gs_base: int
+    stack_at: int = 0  # RSP, or the end of the stack where RSP is below it
+    stack_bytes: bytes = b""  # from there on, as far as it can be read, up to STACK_RECORDED

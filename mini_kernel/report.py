@@ -7,7 +7,7 @@ from mini_kernel.mm import uaccess
 from mini_kernel.mm.mm import Mm
 from mini_kernel.mm.vma import Vma
 from mini_kernel.mm.walk import MAPPED, Step, is_leaf
-from mini_kernel.observe import AreaInfo, FaultRecord, Sharer
+from mini_kernel.observe import STACK_RECORDED, AreaInfo, FaultRecord, Sharer
 from mini_kernel.task import SigInfo, Task
 from mini_kernel.uapi import signal_names
 from mini_kernel.x86 import PAGE_SHIFT, PTE_ADDR, RIP, RSP, TASK_SIZE, VEC_PF
@@ -27,6 +27,7 @@ def record_fault(k: "Kernel", task: Task, info: SigInfo, vector: int, error: int
     index = mm.index_after(address)
     below = mm.vmas[index - 1] if index and area is None else None
     above = mm.vmas[index] if index < len(mm.vmas) and area is None else None
+    stack_at, stack_bytes = _stack(mm, cpu.regs[RSP])
     return FaultRecord(
         tgid=task.tgid,
         tid=task.tid,
@@ -50,7 +51,19 @@ def record_fault(k: "Kernel", task: Task, info: SigInfo, vector: int, error: int
         stack=cpu.regs[RSP],
         fs_base=cpu.fs_base,
         gs_base=cpu.gs_base,
+        stack_at=stack_at,
+        stack_bytes=stack_bytes,
     )
+
+
+def _stack(mm: Mm, sp: int) -> tuple[int, bytes]:
+    """Where the stack is that is in use, and its content: RSP itself may have overflowed below it."""
+    index = mm.index_after(sp)
+    if index == len(mm.vmas):
+        return sp, b""
+    area = mm.vmas[index]
+    start = max(sp, area.start)
+    return start, uaccess.probe(mm, start, min(STACK_RECORDED, area.end - start))
 
 
 def leaf_of(walk: Sequence[Step]) -> Step | None:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 from emu.debug import goals, reverse
 from emu.debug.events import Event, Faulted, Forked, SyscallEntered, Time
+from emu.debug.frames import backtrace
 from emu.debug.points import Breakpoint, P, Point
 from emu.debug.runner import DebugError, Plan, Runner
 from emu.debug.stops import EntryChanged, Stop
-from emu.debug.unwind import backtrace
 from mini_kernel.task import SigInfo, State
 from mini_kernel.x86 import RIP, RSP
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emu.debug.events import Event, SignalDelivered, Switched, Time, Walk
+from emu.debug.frames import backtrace
 from emu.debug.goals import ANYONE
 from emu.debug.points import Breakpoint, Point
 from emu.debug.runner import DebugError, Plan, ReplayInterrupted
 from emu.debug.stops import AtBeginning, BeforeCall, BeforeFault, BeforeSignal, EntryChanged, Interrupted, Stepped, Stop
-from emu.debug.unwind import backtrace
 from emu.machine import RECORD_BYTES
 from mini_kernel.x86 import RIP, RSP
 

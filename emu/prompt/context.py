@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from emu.debug import Debugger, Stop
+from emu.debug.frames import backtrace
 from emu.debug.points import Breakpoint
 from emu.debug.state import Registers, code, code_around, registers, stack, tasks
 from emu.debug.stops import BeforeFault
-from emu.debug.unwind import backtrace
 from emu.debug.why import why
 from emu.render import debug as text
 from mini_kernel.x86 import VEC_PF

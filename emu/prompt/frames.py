@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from emu.debug.unwind import Backtrace, Frame
 from emu.prompt.errors import PromptError
 from emu.prompt.registry import command
 from emu.prompt.shell import MAX_FRAMES, Shell
 from emu.render import debug as text_of
+from emu.unwind import Backtrace, Frame
 from mini_kernel.x86 import REGISTER_NAMES, RSP
 
 _FRAMES: Final = "frames"

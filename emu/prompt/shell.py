@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emu.boot import System
 from emu.debug import Debugger, Stop, Time
+from emu.debug.frames import backtrace
 from emu.debug.points import Point
 from emu.debug.runner import ReplayInterrupted
 from emu.debug.state import Registers, registers, task_of
-from emu.debug.unwind import Backtrace, Frame, backtrace
 from emu.errors import EmuError
 from emu.prompt.context import SECTIONS, context_lines, short_lines
 from emu.prompt.errors import PromptError
@@ -23,6 +23,7 @@ from emu.prompt.registry import COMMANDS, Command, commands, find
 from emu.prompt.scope import TaskScope, register_names
 from emu.render import debug as text_of
 from emu.symbols import Symbols
+from emu.unwind import Backtrace, Frame
 from mini_kernel.task import State, Task
 from mini_kernel.x86 import RIP
 

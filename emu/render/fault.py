@@ -4,25 +4,30 @@ Pure: a FaultRecord in, text out. Numbers are hexadecimal; ranges are half-open.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Final
 
 from emu import disasm
 from emu.operand import State, explain
 from emu.render import bits
 from emu.symbols import Symbols
+from emu.unwind import Frame, unwind
 from mini_kernel.mm.walk import LEVEL_NAMES, Step, is_leaf
-from mini_kernel.observe import AreaInfo, FaultRecord
+from mini_kernel.observe import STACK_RECORDED, AreaInfo, FaultRecord
 from mini_kernel.x86 import PTE_ADDR, PTE_P, PTRS_PER_TABLE, REGISTER_NAMES, RIP, TASK_SIZE, VEC_PF
 
 Decode = Callable[[bytes, int], disasm.Instruction | None]
 
 _LABEL_WIDTH: Final = 13
+_CALLERS: Final = 16  # that are shown
+_UNWOUND: Final = 64  # frames at most
 _ROWS: Final = ((0, 8), (3, 9), (1, 10), (2, 11), (6, 12), (7, 13), (5, 14), (4, 15))  # rax r8, rbx r9, rcx r10, ...
 
 
 def fault_report(record: FaultRecord, symbols: Symbols | None = None, decode: Decode = disasm.one) -> str:
     """The report, ending in a newline. `symbols` are those of the program that ran, if it is known."""
     sections = [("access", _access(record)), *_instruction(record, symbols, decode)]
+    sections.append(("calls", _calls(record, symbols)))
     sections.append(("registers", _registers(record)))
     if record.vector == VEC_PF:
         sections.append(("walk", _walk(record)))
@@ -75,6 +80,47 @@ def _instruction(record: FaultRecord, symbols: Symbols | None, decode: Decode) -
     line = symbols.line(rip) if symbols else None
     if line is not None:
         yield "source", [f"{line.file}:{line.line}: {line.text}".removesuffix(": ")]
+
+
+class _Remains:
+    """What is left of the address space: the stack of the record, the program's code."""
+
+    def __init__(self, record: FaultRecord, code: list[tuple[int, bytes]]) -> None:
+        self._pieces = [(record.stack_at, record.stack_bytes), *code]
+        self._code = code
+
+    def read(self, address: int, n: int) -> bytes:
+        return next((b[address - at :][:n] for at, b in self._pieces if at <= address < at + len(b)), b"")
+
+    def executable(self, address: int) -> bool:
+        return any(at <= address < at + len(b) for at, b in self._code)
+
+
+def _calls(record: FaultRecord, symbols: Symbols | None) -> list[str]:
+    """Who called, the nearest first; nothing where that is not known, or was nobody."""
+    if symbols is None or not symbols.code:
+        return []
+    space = _Remains(record, symbols.code)
+    frames, broken = unwind(dict(enumerate(record.regs)), space, symbols, _UNWOUND)
+    rows: list[str] = []
+    for text, same in groupby(map(_caller, frames[1:])):
+        times = len(list(same))
+        rows.append(text + (f", {times} times" if times > 1 else ""))
+    unknown = len(frames) == _UNWOUND or (broken and len(record.stack_bytes) == STACK_RECORDED)
+    if unknown or len(rows) > _CALLERS:
+        return [*rows[:_CALLERS], "..."]
+    return [*rows, f"the stack is broken: {broken}"] if broken else rows
+
+
+def _caller(frame: Frame) -> str:
+    if frame.signal:
+        return "a signal interrupted"
+    return f"{frame.rip:#x}" + (f" <{frame.name}>" if frame.name else "") + _line(frame)
+
+
+def _line(frame: Frame) -> str:
+    guess = " (a guess)" if frame.found == "guess" else ""
+    return (f" at {frame.source.file}:{frame.source.line}" if frame.source else "") + guess
 
 
 def _registers(record: FaultRecord) -> list[str]:

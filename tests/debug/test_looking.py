@@ -6,10 +6,10 @@ from debug_lab import debugged, example, fingerprint, run_to_end, source
 from emu.debug import BeforeFault, Catchpoint, DebugError, EntryChanged, EntryWatch, Watched, Watchpoint
 from emu.debug.events import Faulted, FrameCopied, SyscallEntered, TableBroken
 from emu.debug.expression import Expression
+from emu.debug.frames import backtrace
 from emu.debug.paging import differences, picture, sharing, who_maps
 from emu.debug.state import areas, code, read, registers, set_register, stack, tasks, write
 from emu.debug.steps import steps
-from emu.debug.unwind import backtrace
 from emu.debug.why import why
 from emu.render.debug import (
     area_lines,

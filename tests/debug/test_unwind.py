@@ -13,17 +13,20 @@ import pytest
 from debug_lab import debugged, source, stripped
 from elftools.dwarf.callframe import FDE
 from elftools.elf.elffile import ELFFile
-from program_lab import compile_c, compiler_missing
+from program_lab import compile_c, compiler_missing, in_lab
 
 from emu.cfi import CallFrames, Row, Section
 from emu.debug import AtBreakpoint
 from emu.debug.events import Executed, SyscallEntered
+from emu.debug.frames import backtrace
 from emu.debug.points import Catchpoint
 from emu.debug.runner import DebugError
 from emu.debug.state import set_register, write
-from emu.debug.unwind import Backtrace, backtrace
 from emu.dwarf_expression import evaluate
 from emu.program import Program, load_program
+from emu.render.fault import fault_report
+from emu.symbols import Symbols
+from emu.unwind import Backtrace
 from mini_kernel.x86 import RBX, RIP, RSP
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "gdb"))
@@ -415,3 +418,49 @@ def test_back_out_of_a_handler_is_where_the_signal_came(directory: Path) -> None
         d.finish(1)
         assert names(backtrace(d))[:2] == ["signal", "divide"], "between a handler and what goes on"
         assert d.step(2).rip == interrupted + 2
+
+
+# -- in fault reports ----------------------------------------------------------------------------------------
+
+
+def calls_of(program: Program) -> list[str]:
+    """The lines under `calls` of the report about how it was killed, without addresses."""
+    run = in_lab(program.data, memory=64 << 20)
+    rows = fault_report(run.records[0], Symbols.of(program)).splitlines()
+    labels = [row[2:15].strip() for row in rows]
+    if "calls" not in labels:
+        return []
+    first = labels.index("calls")
+    last = next(i for i in range(first + 1, len(rows)) if labels[i])
+    return [re.sub(r"0x[0-9a-f]+ <(\w+)[^>]*>", r"\1", row[15:]) for row in rows[first:last]]
+
+
+FAULT = """
+#include <signal.h>
+#include <stdlib.h>
+static int compare(const void *a, const void *b) { return **(int **)a; }
+__attribute__((noinline)) void sort(void) { int *v[3] = {0, 0, 0}; qsort(v, 3, 8, compare); asm volatile(""); }
+void handler(int signo) { sort(); asm volatile(""); }
+int main(void) { signal(SIGUSR1, handler); raise(SIGUSR1); return 0; }
+"""
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_fault_report_has_the_calls(compiler: str, tmp_path: Path) -> None:
+    """From the stack as it was: through the library, and through a signal to main."""
+    missing = compiler_missing(compiler)
+    if missing:
+        pytest.skip(missing)
+    (tmp_path / "fault.c").write_text(FAULT)
+    program = load_program(str(compile_c(tmp_path / "fault.c", tmp_path / "fault", compiler)))
+    found = calls_of(program)
+    wanted = [name for name in found if name in ("sort", "handler", "a signal interrupted", "main", "_start")]
+    assert wanted == ["sort", "handler", "a signal interrupted", "main", "_start"], found
+
+
+def test_a_stack_overflow_says_how_often(tmp_path: Path) -> None:
+    """RSP is below the stack then; and a fault in nobody's function has no calls."""
+    deep = "_start: call f\nf: push rbx\n sub rsp, 4000\n push rbx\n call f\n ret\n"
+    assert calls_of(source(deep)) == ["f at program.asm:5, 16 times"]
+    assert calls_of(source("_start: mov eax, [0]\n")) == []
+    assert calls_of(source("_start: call f\nf: mov qword ptr [rsp], 5\n ret\n")) == []

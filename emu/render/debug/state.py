@@ -6,10 +6,10 @@ from typing import Final
 from emu.debug.events import SignalDelivered
 from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, FrameWatch, Point, Watchpoint
 from emu.debug.state import CodeLine, Registers, StackWord, TaskInfo
-from emu.debug.unwind import Backtrace, Found, Frame
 from emu.render import bits
 from emu.render.debug.stops import call_text, point_name
 from emu.symbols import Symbols
+from emu.unwind import Backtrace, Found, Frame
 from mini_kernel.observe import AreaInfo
 from mini_kernel.task import State
 from mini_kernel.uapi import syscall_names

@@ -5,12 +5,12 @@ at one depth at each instruction, whichever way led there, so one way is followe
 and RBP by constants is known, anything else ends what is known of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from emu import disasm
-from emu.disasm import MAX_INSTRUCTION, Instruction
+from emu.disasm import Brief, Instruction
 from mini_kernel.x86 import RBP, REGISTER_NAMES, RSP
 
 Read = Callable[[int, int], bytes]  # (address, bytes); short where nothing can be read
@@ -19,6 +19,10 @@ _WORD: Final = 8
 _MAX_INSTRUCTIONS: Final = 5000
 _MAX_REACH: Final = 1 << 16  # bytes from a function's start
 _SAVED: Final = frozenset(("rbx", "rbp", "r12", "r13", "r14", "r15"))  # psABI 3.2.1
+_CHUNK: Final = 128  # bytes that are decoded at once
+_ALWAYS: Final = frozenset(("push", "pop", "leave", "pushfq", "popfq"))
+_POINTERS: Final = ("rsp", "esp", "rbp", "ebp")
+_ON_STACK: Final = ("qword ptr [rsp", "qword ptr [rbp")
 _ENDS: Final = frozenset(("ret", "retf", "iretq", "hlt", "ud2"))
 
 
@@ -56,27 +60,37 @@ def _follow(read: Read, start: int, pc: int) -> _State | None:
     seen: set[int] = set()
     while waiting and len(seen) < _MAX_INSTRUCTIONS:
         at, state = waiting.pop()
-        while at not in seen:
-            if at == pc:
-                return state
-            seen.add(at)
-            instruction = disasm.one(read(at, MAX_INSTRUCTION), at)
-            if instruction is None or len(seen) >= _MAX_INSTRUCTIONS:
+        for i in _stretch(read, at):
+            if i.address in seen:
                 break
-            words = instruction.mnemonic.split()
-            target = _target(instruction) if words[-1].startswith("j") else None
-            state = _after(instruction, words[-1], state)
+            if i.address == pc:
+                return state
+            seen.add(i.address)
+            word = i.mnemonic.rpartition(" ")[2]
+            target = int(i.operands, 16) if word[0] == "j" and i.operands.startswith("0x") else None
+            if _matters(word, i.operands):
+                instruction = disasm.one(read(i.address, i.size), i.address)
+                state = _after(instruction, word, state) if instruction is not None else state
             if target is not None and start <= target < start + _MAX_REACH:
                 waiting.append((target, state))
-            if words[-1] in _ENDS or (words[-1] == "jmp" and target is not None):
+            if word in _ENDS or (word == "jmp" and target is not None):
                 break
-            at = instruction.end
     return None
 
 
-def _target(instruction: Instruction) -> int | None:
-    operand = instruction.operands[0] if instruction.operands else None
-    return operand.imm if operand is not None and operand.kind == "imm" else None
+def _stretch(read: Read, at: int) -> Iterator[Brief]:
+    """Instructions one behind the other, as far as there are any; not more than a bound."""
+    for _ in range(_MAX_INSTRUCTIONS):
+        found = disasm.brief(read(at, _CHUNK), at)
+        yield from found
+        if not found:
+            return
+        at = found[-1].address + found[-1].size
+
+
+def _matters(word: str, operands: str) -> bool:
+    """True if the stack's depth, or what is saved, may be another behind such an instruction."""
+    return word in _ALWAYS or operands.startswith(_POINTERS) or (word == "mov" and operands.startswith(_ON_STACK))
 
 
 def _after(i: Instruction, word: str, state: _State) -> _State:

@@ -1,12 +1,12 @@
 """The calls that led here: from each frame to its caller's, whatever the stack says.
 
-    for frame in backtrace(d).frames: ...
+    for frame in unwind(registers, space, symbols).frames: ...
 
 A frame's caller is found by the first of these that works:
 
 cfi             what the compiler says about the function (emu/cfi.py)
 signal          the kernel's frame under a signal handler: all registers are in it (mini_kernel/signal.py)
-code            reading the function from its start to the instruction (emu/debug/depth.py)
+code            reading the function from its start to the instruction (emu/stack_depth.py)
 frame pointer   RBP, where it leads to a return address
 guess           the first word on the stack that is behind a call
 
@@ -15,17 +15,13 @@ between, none may come again, and there are at most as many as were asked for.
 """
 
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 from emu import disasm
 from emu.cfi import Row, Rule
-from emu.debug.depth import depth_at
-from emu.debug.runner import Runner
-from emu.debug.state import read, registers, task_of
-from emu.disasm import MAX_INSTRUCTION
 from emu.dwarf_expression import evaluate
-from emu.symbols import SourceLine
-from mini_kernel.mm.vma import VM_EXEC
+from emu.stack_depth import Depth, depth_at
+from emu.symbols import SourceLine, Symbols
 from mini_kernel.x86 import (
     R8,
     R9,
@@ -113,9 +109,21 @@ class _End(Exception):
     """The outermost frame."""
 
 
-def backtrace(d: Runner, tid: int | None = None, limit: int = 32) -> Backtrace:
-    """The frames of a task, the innermost first. Raises DebugError for a task that is gone."""
-    stack = _Stack(d, tid)
+class Space(Protocol):
+    """Memory as the program has it."""
+
+    def read(self, address: int, n: int) -> bytes:
+        """Up to `n` bytes, short where nothing can be read."""
+        ...
+
+    def executable(self, address: int) -> bool:
+        """True where code may be."""
+        ...
+
+
+def unwind(registers: Values, space: Space, symbols: Symbols, limit: int = 32) -> Backtrace:
+    """The frames, the innermost first: at `registers`, by number, all of them."""
+    stack = _Stack(registers, space, symbols)
     frames: list[Frame] = []
     try:
         for frame in stack.frames():
@@ -128,13 +136,14 @@ def backtrace(d: Runner, tid: int | None = None, limit: int = 32) -> Backtrace:
 
 
 class _Stack:
-    """One task's, and what is known of its program."""
+    """One stack, and what is known of the program."""
 
-    def __init__(self, d: Runner, tid: int | None) -> None:
-        self._d, self._tid = d, tid
-        self._mm = task_of(d, tid).mm
-        self._names = d.symbols(task_of(d, tid))
-        self._first = dict(enumerate(registers(d, tid).general))
+    def __init__(self, registers: Values, space: Space, symbols: Symbols) -> None:
+        self._first = registers
+        self._space = space
+        self._names = symbols
+        self._lines: dict[int, SourceLine | None] = {}
+        self._depths: dict[tuple[int, int], Depth | None] = {}
 
     def frames(self) -> Iterator[Frame]:
         """Raises _Broken behind the last."""
@@ -163,7 +172,9 @@ class _Stack:
         name = None if label is None else label[0] + (f"+{rip - label[1]:#x}" if rip != label[1] else "")
         cfa = caller.cfa if caller is not None else None
         saved = caller.saved if caller is not None else {}
-        return Frame(number, rip, cfa, values, saved, found, exact or signal, signal, name, self._names.line(inside))
+        if inside not in self._lines:
+            self._lines[inside] = self._names.line(inside)
+        return Frame(number, rip, cfa, values, saved, found, exact or signal, signal, name, self._lines[inside])
 
     def _check(self, values: Values, caller: _Caller, seen: set[tuple[int, int]]) -> None:
         """Raises _Broken for a caller that cannot be."""
@@ -298,10 +309,10 @@ class _Stack:
         possible: _Caller | None = None
         for i, (name, start) in enumerate(self._names.labels(rip if exact else rip - 1, _LABELS)):
             if name == "_start":
-                if i == 0 or (possible is None and depth_at(self._read, start, rip) is not None):
+                if i == 0 or (possible is None and self._depth(start, rip) is not None):
                     raise _End
                 break
-            depth = depth_at(self._read, start, rip)
+            depth = self._depth(start, rip)
             if depth is None or depth.register not in values:
                 continue
             cfa = values[depth.register] + depth.offset
@@ -313,6 +324,11 @@ class _Stack:
                 return up
             possible = possible or up
         return possible
+
+    def _depth(self, start: int, rip: int) -> Depth | None:
+        if (start, rip) not in self._depths:
+            self._depths[start, rip] = depth_at(self._read, start, rip)
+        return self._depths[start, rip]
 
     def _by_pointer(self, values: Values) -> _Caller | None:
         fp, sp = values.get(RBP), values[RSP]
@@ -331,22 +347,22 @@ class _Stack:
     # -- memory and code ------------------------------------------------------------------------------------
 
     def _read(self, address: int, n: int) -> bytes:
-        return read(self._d, address, n, self._tid) if 0 <= address < TASK_SIZE else b""
+        return self._space.read(address, n) if 0 <= address < TASK_SIZE else b""
 
     def _word(self, address: int) -> int | None:
         data = self._read(address, WORD)
         return int.from_bytes(data, "little") if len(data) == WORD else None
 
     def _executable(self, address: int) -> bool:
-        vma = self._mm.find(address) if address < TASK_SIZE else None
-        return vma is not None and bool(vma.flags & VM_EXEC)
+        return 0 <= address < TASK_SIZE and self._space.executable(address)
 
-    def _call_before(self, address: int) -> disasm.Instruction | None:
+    def _call_before(self, address: int) -> disasm.Brief | None:
         """The call that ends at an address."""
-        for size in _CALLS:
-            instruction = disasm.one(self._read(address - size, min(size, MAX_INSTRUCTION)), address - size)
-            if instruction is not None and instruction.size == size and instruction.mnemonic.split()[-1] == "call":
-                return instruction
+        code = self._read(address - _CALLS[-1], _CALLS[-1])
+        for size in _CALLS if len(code) == _CALLS[-1] else ():
+            found = disasm.brief(code[-size:], address - size)
+            if found and found[0].size == size and found[0].mnemonic.rpartition(" ")[2] == "call":
+                return found[0]
         return None
 
     def _is_return_address(self, value: int | None) -> bool:
@@ -358,5 +374,4 @@ class _Stack:
     def _called(self, back: int | None) -> int | None:
         """Where the call before a return address leads, if it says so itself."""
         call = self._call_before(back) if back else None
-        operand = call.operands[0] if call is not None and call.operands else None
-        return operand.imm if operand is not None and operand.kind == "imm" else None
+        return int(call.operands, 16) if call is not None and call.operands.startswith("0x") else None
