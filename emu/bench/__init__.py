@@ -4,7 +4,7 @@ cases/      what is measured, the bars, and what was reported elsewhere
 guest.py    guest programs, timed by their laps; watch.py what is read from the kernel meanwhile
 raw.py      the bare engine; host.py the same work natively
 debugged.py the debugger
-whole.py    whole processes: start-up, boot, idle memory
+whole.py    whole processes: start-up, boot, idle memory; suite.py suites of guest tests
 report.py   rows, yardsticks, verdicts; JSON and the table
 plot.py     SVG; page.py HTML
 programs/   the sources: guest assembly, and host.c

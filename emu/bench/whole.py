@@ -34,14 +34,19 @@ def python(code: str, *arguments: str) -> float:
     return (perf_counter_ns() - began) / 1e6
 
 
+def environment() -> dict[str, str]:
+    """That of a Python process that finds this package, also where it is not installed."""
+    roots = [str(Path(directory).parent) for directory in emu.__path__]
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
+    found.pop("PYTHONDONTWRITEBYTECODE", None)  # the first start compiles, the measured ones do not
+    return found
+
+
 def _python(code: str, *arguments: str) -> str:
     """Its output. Raises EmuError if it fails."""
-    roots = [str(Path(directory).parent) for directory in emu.__path__]  # found also where it is not installed
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # the first start compiles, the measured ones do not
     command = [sys.executable, "-c", code, *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, check=True, env=environment, text=True, timeout=_LIMIT)
+        done = subprocess.run(command, capture_output=True, check=True, env=environment(), text=True, timeout=_LIMIT)
     except (OSError, subprocess.SubprocessError) as error:
         raise EmuError(f"bench: a Python process failed: {error}") from None
     return done.stdout

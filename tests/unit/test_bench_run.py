@@ -78,6 +78,11 @@ EMU: Mapping[str, Rows] = {
     "cpu": [({"loop": loop}, "MIPS") for loop in ("xorshift", "tight", "unrolled")],
     "startup": [({"what": "run hello.asm"}, "ms")],
     "boot": [({"what": "boot", "gib": 1}, "ms"), ({"what": "idle RSS", "gib": 1}, "MiB")],
+    "tests": [
+        ({"what": "1,000 tests"}, "s"),
+        ({"what": "a test", "program": "new"}, "ms"),
+        ({"what": "a test", "program": "kept"}, "ms"),
+    ],
     "debug": [
         ({"what": "single steps"}, "/s"),
         ({"what": "steps in bulk"}, "/s"),
@@ -87,7 +92,7 @@ EMU: Mapping[str, Rows] = {
         ({"what": "recorded / plain run"}, "x"),
     ],
 }
-WITHOUT_HOST = ("fork-total", "boot", "debug")
+WITHOUT_HOST = ("fork-total", "boot", "tests", "debug")
 COUNTED = ("kB", "faults", "%")  # what may be nothing, and is not measured more than once or a few times
 
 

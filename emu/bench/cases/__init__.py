@@ -1,7 +1,7 @@
 """What is measured: for each name a list of measurements, emu first, then the bare engine, then the host.
 
 lab.py     what measurements need, and what they are
-basic.py   system calls, faults, switches, instructions, start-up
+basic.py   system calls, faults, switches, instructions, start-up, guest tests
 fork.py    fork by policy: its time, the faults after it, and both together
 sfork.py   memory shared by processes, four ways
 loops.py   what forks in a loop, or while it serves: a fork server, a key-value store
@@ -38,5 +38,6 @@ BENCHES: Final[Mapping[str, Callable[[Lab], Iterator[Measurement]]]] = {
     "cpu": basic.cpu,
     "startup": basic.startup,
     "boot": basic.boot,
+    "tests": basic.tests,
     "debug": debug.debug,
 }

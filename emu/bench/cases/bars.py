@@ -47,6 +47,8 @@ BARS: Final = (
     Bar("startup", {"what": "run hello.asm"}, 250),
     Bar("boot", {"what": "boot", "gib": BOOT_GIB}, 10),
     Bar("boot", {"what": "idle RSS", "gib": BOOT_GIB}, 120),
+    Bar("tests", {"what": "1,000 tests"}, 30),
+    Bar("tests", {"what": "a test", "program": "kept"}, 5),
     *(Bar("debug", {"what": what}, 100_000, at_least=True) for what in ("single steps", "steps in bulk")),
     Bar("debug", {"what": "trace lines"}, 50_000, at_least=True),
     Bar("debug", {"what": "1,000,000 steps back"}, 1000),
@@ -95,6 +97,8 @@ ABOUT: Final = {
     "cpu": "Loops of integer instructions: millions of instructions a second, with paging, ring 3 and preemption.",
     "startup": "Whole processes, start to end.",
     "boot": "A machine with much RAM: milliseconds until its first instruction, and what it holds, idle.",
+    "tests": "Tiny guest tests under pytest: 1,000 with two workers of pytest-xdist, start to end; and the median "
+    "test, its guest's work included: with a new program, and one that pytest's cache has from an earlier session.",
     "debug": "The debugger: single steps, one at a time and many at once, lines of a full trace, going back, a fault "
     "explained, and how many times as long a recorded run takes.",
 }

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from emu.bench import raw, whole
+from emu.bench import raw, suite, whole
 from emu.bench.cases.lab import PAGE, Lab, Measurement, first, one, per, rate, split
 from emu.bench.guest import Guests
 from emu.bench.report import Case
@@ -101,3 +101,17 @@ def boot(lab: Lab) -> Iterator[Measurement]:
     case = {"gib": gib, "where": "emu"}
     yield one("boot", {"what": "boot", **case}, "ms", partial(whole.boot, elf, gib))
     yield one("boot", {"what": "idle RSS", **case}, "MiB", partial(whole.idle_rss, elf, gib))
+
+
+def tests(lab: Lab) -> Iterator[Measurement]:
+    """Guest tests under pytest: a whole suite in seconds, and one test in milliseconds."""
+    if lack := suite.missing():
+        lab.skipped.append(f"tests: {lack} is not installed")
+        return
+    count = lab.scaled(1000)
+    whole_suite: list[tuple[Case, str]] = [({"what": "1,000 tests", "where": "emu"}, "s")]
+    yield Measurement("tests", whole_suite, partial(suite.seconds, count), most=2)
+    test: list[tuple[Case, str]] = [
+        ({"what": "a test", "program": program, "where": "emu"}, "ms") for program in ("new", "kept")
+    ]
+    yield Measurement("tests", test, partial(suite.milliseconds, lab.scaled(300)), most=2)
