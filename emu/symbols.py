@@ -107,12 +107,11 @@ class Symbols:
         del address
         return None
 
-    def address_of_line(self, file: str, line: int) -> int | None:
-        """The first instruction of a line of `file` (its name's end will do; "": the program's own), if it has any."""
-        return self.lines_from(file, line).get(line)
-
     def lines_from(self, file: str, line: int) -> dict[int, int]:
-        """The first instructions of that line and of those behind it that have any, by line."""
+        """The first instructions of a line of `file` and of those behind it that have any, by line.
+
+        The file may be named by its name's end; "" is the program's own.
+        """
         del file, line
         return {}
 

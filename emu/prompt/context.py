@@ -12,9 +12,10 @@ from emu.debug.why import why
 from emu.render import debug as text
 from mini_kernel.x86 import VEC_PF
 
-SECTIONS: Final = ("registers", "code", "stack", "why")
+SECTIONS: Final = ("registers", "code", "stack", "backtrace", "why")
 ALL_SECTIONS: Final = ("registers", "code", "stack", "backtrace", "tasks", "why")
 _WIDTH: Final = 100
+_FRAMES: Final = 6
 Before = tuple[int, Registers] | None
 
 
@@ -58,7 +59,9 @@ def _stack(d: Debugger, _before: Before) -> list[str]:
 
 
 def _backtrace(d: Debugger, _before: Before) -> list[str]:
-    return text.backtrace_lines(backtrace(d, limit=8))
+    """Nothing in a function that nobody called."""
+    found = backtrace(d, limit=_FRAMES)
+    return text.backtrace_lines(found) if len(found.frames) > 1 or found.broken else []
 
 
 def _tasks(d: Debugger, _before: Before) -> list[str]:
