@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from emu.debug.events import Time
+from emu.debug.stops import ALL
 from emu.debug.store import Shelf, Snapshot, Store
 
 if TYPE_CHECKING:
@@ -178,12 +179,10 @@ class History:
         while self.reached(take=False):
             pass
 
-    def last_before(
-        self, when: Time, collect: Callable[[Time, bool], "Stop | None"], inclusive: bool = False
-    ) -> "Stop | None":
-        """What `collect` finds last before a moment (or at it), None if nothing. The system is somewhere else then.
+    def last_before(self, when: Time, below: int, collect: Callable[[Time, int], "Stop | None"]) -> "Stop | None":
+        """What `collect` finds last before a moment, or at it with an order below. The system is somewhere else then.
 
-        `collect(until, inclusive)` runs from where the system is to `until`, and returns the last hit.
+        `collect(until, below)` runs from where the system is to `until`, and returns the last hit if there is one.
         """
         upper, width = when, _WINDOW
         while True:
@@ -198,7 +197,7 @@ class History:
             if lower >= upper:
                 self._restore(snapshot)
                 lower = snapshot.time
-            found = collect(upper, inclusive)
+            found = collect(upper, below)
             if found is not None:
                 return found
-            upper, inclusive, width = lower, True, width * _WIDER
+            upper, below, width = lower, ALL, width * _WIDER

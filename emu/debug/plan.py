@@ -30,7 +30,7 @@ class Plan:
     points      look at these points, not at all there are
     quiet       stop for nothing
     until       a replay of the known past, up to this moment; hits count for nothing
-    inclusive   hits at `until` itself are wanted
+    below       of what stops at `until` itself, only kinds with a Stop.order below this
     """
 
     goal: Goal | None = None
@@ -39,7 +39,7 @@ class Plan:
     points: Sequence[Point] | None = None
     quiet: bool = False
     until: Time | None = None
-    inclusive: bool = False
+    below: int = 0
 
     @property
     def is_usual(self) -> bool:

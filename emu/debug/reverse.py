@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from emu.debug.events import Event, SignalDelivered, Switched, Time, Walk
 from emu.debug.frames import backtrace
 from emu.debug.goals import ANYONE
-from emu.debug.points import Breakpoint, Point
+from emu.debug.points import Point
 from emu.debug.runner import DebugError, Plan, ReplayInterrupted
 from emu.debug.stops import AtBeginning, BeforeCall, BeforeFault, BeforeSignal, EntryChanged, Interrupted, Stepped, Stop
 from emu.machine import RECORD_BYTES
@@ -161,7 +161,7 @@ def cont(d: "Debugger", event: type[Event] | None = None) -> Stop:
     origin = d.now
     try:
         found = d.history.last_before(
-            origin, lambda until, inclusive: _collect(d, _plan(event, None, until, inclusive))
+            origin, _order(d), lambda until, below: _collect(d, _plan(event, None, until, below))
         )
         if found is None:
             d.history.go(d.history.beginning)
@@ -176,12 +176,14 @@ def last(d: "Debugger", point: Point) -> Stop | None:
     d.history.settle()
     origin = d.now
     with coming_back(d):
-        # what has just been done is the past; what a breakpoint stands before is not
-        return d.history.last_before(
-            origin,
-            lambda until, inclusive: _collect(d, _plan(None, point, until, inclusive)),
-            not isinstance(point, Breakpoint),
-        )
+        # what has just been done is the past; what it stands before is not
+        return d.history.last_before(origin, 1, lambda until, below: _collect(d, _plan(None, point, until, below)))
+
+
+def _order(d: "Debugger") -> int:
+    """The order of the stop that it stands at. Wherever else it was put, it is before the instruction."""
+    stop = d.stops[0] if d.stops else None
+    return stop.order if stop is not None and stop.time == d.now else Stepped.order
 
 
 def _collect(d: "Debugger", plan: Plan) -> Stop | None:
@@ -189,7 +191,7 @@ def _collect(d: "Debugger", plan: Plan) -> Stop | None:
     for found in reversed(d.collect(plan)):
         if not isinstance(found, EntryChanged) or found.kernel:
             return found
-        late = found.time == plan.until and not plan.inclusive
+        late = found.time == plan.until and not plan.below
         change = pinpoint(d, found, False, until=found.time.instructions - 1 if late else None)
         if change is not None:
             return change
@@ -209,9 +211,9 @@ def coming_back(d: "Debugger") -> "Generator[None]":
         _hold(d)
 
 
-def _plan(event: type[Event] | None, point: Point | None, until: Time, inclusive: bool) -> Plan:
+def _plan(event: type[Event] | None, point: Point | None, until: Time, below: int) -> Plan:
     points = None if event is None and point is None else () if point is None else (point,)
-    return Plan(event=event, points=points, until=until, inclusive=inclusive)
+    return Plan(event=event, points=points, until=until, below=below)
 
 
 def _stand_at(d: "Debugger", stop: Stop) -> Stop:
@@ -223,7 +225,8 @@ def _stand_at(d: "Debugger", stop: Stop) -> Stop:
 
 
 def _hold(d: "Debugger") -> None:
-    """Where it stands before a kernel entry, that one goes on next, instead of stopping again."""
+    """Where it stands before a kernel entry, that one goes on next; elsewhere it will be stopped before."""
+    d.tap.stand()
     for stop in d.stops:
         if isinstance(stop, BeforeCall | BeforeFault) and stop.time == d.now and d.current is not None:
             d.tap.held_at(d.current, isinstance(stop, BeforeCall))

@@ -129,7 +129,7 @@ class Runner(Reasons):
             self._finish()
 
     def collect(self, plan: Plan) -> list[Stop]:
-        """Replay to `plan.until`: the last stop before it (at it, if `plan.inclusive`), if there is one.
+        """Replay to `plan.until`: the last stop before it (or at it, if its `order` is below `plan.below`).
 
         Behind it also what the CPU may have changed before and is noticed at `plan.until` only. Raises as before.
         """
@@ -140,13 +140,16 @@ class Runner(Reasons):
             while self.now < plan.until and self.current is not None:
                 if self._turn():
                     self.machine.let_pass(self.machine.regs[RIP])
-                    found = [s for s in self.stops if s.time < plan.until or (plan.inclusive and s.time == plan.until)]
-                    found = [s for s in found if not isinstance(s, Ended)]
-                    late = [s for s in self.stops if not found and isinstance(s, EntryChanged) and not s.kernel]
-                    hits = [*(found[:1] or hits), *late]
+                    hits = self._last_of(plan, hits)
         finally:
             self._finish()
         return hits
+
+    def _last_of(self, plan: Plan, hits: list[Stop]) -> list[Stop]:
+        """The hits of a collection after this stop."""
+        found = [s for s in self.stops if (s.time, s.order) < (plan.until, plan.below) and not isinstance(s, Ended)]
+        late = [s for s in self.stops if not found and isinstance(s, EntryChanged) and not s.kernel]
+        return [*(found[:1] or hits), *late]
 
     def _begin(self, plan: Plan) -> None:
         self.history.settle()

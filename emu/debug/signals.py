@@ -78,7 +78,7 @@ class Signals:
         before = d.tap.entries
         d.tap.go_on()
         goal, events = plan.goal, d.tap.events if d.tap.entries > before else []
-        return isinstance(goal, Count) and any(isinstance(e, SignalDelivered) and e.tid == goal.tid for e in events)
+        return isinstance(goal, Count) and any(isinstance(e, SignalDelivered) and goal.is_of(e.tid) for e in events)
 
     def _is_dropped(self, task: Task, info: SigInfo) -> bool:
         """True if a signal is not to be delivered; the stop before it, if there is to be one, has been."""

@@ -1,7 +1,7 @@
 """Why the system stands still: one value per stop. Every one says when, which task has the CPU, and where it is."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from emu.boot import Ending
 from emu.debug.events import Event, Time, Walk
@@ -9,13 +9,20 @@ from emu.debug.points import Breakpoint, Catchpoint, EntryWatch, FrameWatch, Wat
 from mini_kernel.mm.foresee import Verdict
 from mini_kernel.task import SigInfo
 
+#: Above every Stop.order.
+ALL: Final = 4
 _new: Final = object.__new__
 
 
 @dataclass(frozen=True)
 class Stop:
-    """`tid` 0: no task is left that could run."""
+    """`tid` 0: no task is left that could run.
 
+    `order` is the place of its kind among those of one moment: behind what has just happened, before a signal, before
+    an instruction or the kernel.
+    """
+
+    order: ClassVar[int] = 0
     time: Time
     tid: int
     tgid: int
@@ -25,6 +32,8 @@ class Stop:
 @dataclass(frozen=True)
 class Stepped(Stop):
     """What was asked for is done."""
+
+    order = 2
 
 
 def stepped(time: Time, tid: int, tgid: int, rip: int) -> Stepped:
@@ -38,6 +47,7 @@ def stepped(time: Time, tid: int, tgid: int, rip: int) -> Stepped:
 class AtBreakpoint(Stop):
     """Before the instruction."""
 
+    order = 2
     point: Breakpoint
 
 
@@ -91,6 +101,7 @@ class Caught(Stop):
 class BeforeCall(Stop):
     """Before a `syscall` instruction that a catchpoint waits for, or a step (`point` None)."""
 
+    order = 2
     point: Catchpoint | None
     number: int
     arguments: tuple[int, ...]
@@ -104,6 +115,7 @@ class BeforeFault(Stop):
     verdict    for page faults, what the kernel is going to do
     """
 
+    order = 2
     point: Catchpoint | None
     vector: int
     error: int
@@ -120,6 +132,7 @@ class BeforeSignal(Stop):
     point    the catchpoint; None: stopped because of Runner.handling
     """
 
+    order = 1
     point: Catchpoint | None
     info: SigInfo
 
@@ -136,6 +149,7 @@ class TaskGone(Stop):
 class Ended(Stop):
     """Nothing runs any more. `status` is the main process's wait status, None if it never ended."""
 
+    order = 3
     ending: Ending
     status: int | None
 
@@ -143,6 +157,8 @@ class Ended(Stop):
 @dataclass(frozen=True)
 class LimitReached(Stop):
     """The moment that was set as the limit has come."""
+
+    order = 2
 
 
 @dataclass(frozen=True)
@@ -154,7 +170,11 @@ class AtBeginning(Stop):
 class RecordingOver(Stop):
     """The run was recorded up to here: it was interrupted, or its time was up."""
 
+    order = 2
+
 
 @dataclass(frozen=True)
 class Interrupted(Stop):
     """Debugger.interrupt was called."""
+
+    order = 2

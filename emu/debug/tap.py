@@ -151,6 +151,11 @@ class Tap:
         self._restarts.clear()
         self.last_entry = last_entry
 
+    def stand(self) -> None:
+        """The system stands before nothing that it was stopped for, but before all that comes."""
+        self._held = None
+        self._told.clear()
+
     def held_at(self, task: Task, call: bool) -> None:
         """The system stands before an entry of this task as if it had just been stopped there.
 

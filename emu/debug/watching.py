@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from emu.debug.paging import pages_of
 from emu.debug.points import EntryWatch, FrameWatch, Point, Watchpoint
 from emu.machine import Access, AccessKind, DebugMachine, Range
+from emu.peek import peek
 from mini_kernel.kernel import Kernel
 from mini_kernel.mm import uaccess
 from mini_kernel.mm.mm import Mm
@@ -43,7 +44,7 @@ class _Target:
     tgid: int  # 0: physical
     pgd: int  # of the address space; -1: physical
     pieces: tuple[Piece, ...]
-    value: bytes | None  # None: not all of it is there
+    value: bytes | None  # as a load would find it; None: it would fault
 
     @property
     def key(self) -> tuple[int, int]:
@@ -124,7 +125,7 @@ class Watches:
         """The same points, in the same places: what is there now is nobody's doing."""
         self._touched.clear()
         for target in self._targets:
-            target.value = self._read(target.pieces, target.point.length)
+            target.value = self._read(target.pieces, target.point.length) or target.value
         if self._frames:
             self.frames()
         if self.walks:
@@ -152,7 +153,10 @@ class Watches:
                 continue
             for tgid, mm in self._mms(point.tgid).items():
                 pieces = tuple(_pieces(mm, point.address, point.length))
-                targets.append(_Target(point, tgid, mm.pt.pgd, pieces, self._read(pieces, point.length)))
+                value = self._read(pieces, point.length)
+                if value is None:
+                    value = _missing(mm, point.address, point.length)
+                targets.append(_Target(point, tgid, mm.pt.pgd, pieces, value))
         return targets
 
     def _read(self, pieces: tuple[Piece, ...], length: int) -> bytes | None:
@@ -242,6 +246,12 @@ def _reached(mm: Mm | None, access: Access) -> list[tuple[int, int]]:
         return [(start, end)]
     behind = {physical(mm, page + PAGE_SIZE) for page in pages_of(mm, start >> PAGE_SHIFT)}
     return [(start, edge), *((at, at + end - edge) for at in behind if at is not None)]
+
+
+def _missing(mm: Mm, address: int, length: int) -> bytes | None:
+    """What a first access would find in pages that are not there yet; None if it would fault for good."""
+    data = peek(mm, address, length)
+    return data if len(data) == length else None
 
 
 def _pieces(mm: Mm, address: int, length: int) -> list[Piece]:

@@ -5,10 +5,23 @@ from random import Random
 from types import SimpleNamespace
 
 import pytest
-from debug_lab import debugged, ending, example, fingerprint, random_forks, run_to_end, stripped
+from debug_lab import debugged, ending, example, fingerprint, random_forks, run_to_end, source, stripped
 
-from emu.debug import AtBeginning, Breakpoint, Catchpoint, EntryWatch, Stepped, Watchpoint, history
-from emu.debug.events import FrameCopied, TableBroken
+from emu.debug import (
+    AtBeginning,
+    AtBreakpoint,
+    BeforeFault,
+    Breakpoint,
+    Catchpoint,
+    Caught,
+    Ended,
+    EntryWatch,
+    Stepped,
+    Watched,
+    Watchpoint,
+    history,
+)
+from emu.debug.events import Exited, FrameCopied, SyscallReturned, TableBroken
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -92,6 +105,55 @@ def test_breakpoints_are_met_in_the_same_places_backwards() -> None:
         assert [(type(s), s.time, s.rip) for s in reversed(back[:-1])] == [(type(s), s.time, s.rip) for s in there[:-1]]
         assert isinstance(back[-1], AtBeginning)
         assert [(s.time, s.rip) for s in run_to_end(d)] == [(s.time, s.rip) for s in there]
+
+
+FAULTS_AT_ONCE = """.text
+_start:
+    xor ebx, ebx
+    lea rdi, [rip + ends]
+    mov eax, SYS_pipe
+    syscall
+at: mov al, [rbx]
+.data
+ends: .quad 0
+"""
+
+
+def test_a_breakpoint_at_the_instruction_that_one_stands_before_is_passed_backwards() -> None:
+    """As forward, whatever stopped there: it leads to the hit before."""
+    with debugged(source(FAULTS_AT_ONCE)) as d:
+        d.break_at("at")
+        reached, fault = d.cont(), d.cont()
+        assert isinstance(reached, AtBreakpoint) and isinstance(fault, BeforeFault)
+        assert isinstance(d.back_cont(), AtBeginning) and d.cont() == reached
+
+
+@pytest.mark.parametrize("what", ["watch", "catch", "both"])
+def test_all_that_stops_at_one_moment_is_met_backwards(what: str) -> None:
+    """Behind a call, then before a fatal fault: two stops at one moment, and in reverse."""
+    with debugged(source(FAULTS_AT_ONCE)) as d:
+        watch = Watchpoint(address=d.locate("ends"), kind="change")
+        if what in ("watch", "both"):
+            d.add(watch)
+        if what in ("catch", "both"):
+            d.add(Catchpoint(kind=SyscallReturned))
+        first, fault = d.cont(), d.cont()
+        assert isinstance(first, Watched if what == "watch" else Caught)
+        assert isinstance(fault, BeforeFault) and first.time == fault.time
+        assert d.back_cont() == first and d.cont() == fault
+        assert d.back_cont() == first and isinstance(d.back_cont(), AtBeginning)
+        assert d.cont() == first and d.cont() == fault
+        found = d.last(Watchpoint(address=watch.address))
+        assert isinstance(found, Watched) and found.kernel and found.time == first.time
+        assert d.stops == [fault] and isinstance(d.cont(), Ended)
+
+
+def test_the_end_of_a_process_is_met_backwards_from_the_end() -> None:
+    with debugged(example("hello.asm")) as d:
+        d.add(Catchpoint(kind=Exited))
+        caught, end = d.cont(), d.cont()
+        assert isinstance(caught, Caught) and isinstance(end, Ended) and caught.time == end.time
+        assert d.back_cont() == caught and isinstance(d.cont(), Ended)
 
 
 def test_output_is_written_once() -> None:
