@@ -20,6 +20,7 @@ from mini_kernel.elf import parse_bytes
 
 _CONDITIONAL: Final = ("j", "loop")
 _ALWAYS: Final = ("jmp", "ljmp")
+_SYSTEM: Final = ("/usr/include/", "/usr/local/include/", "/usr/lib/")  # headers; nobody covers those by tests
 
 
 class Row(NamedTuple):
@@ -81,7 +82,7 @@ class Code:
     """What of a program can be covered: nothing, where there is no line table."""
 
     def __init__(self, program: Program) -> None:
-        self._rows = sorted(_rows(program))
+        self._rows = sorted(row for row in _rows(program) if not row.file.startswith(_SYSTEM))
         self._starts = [row.start for row in self._rows]
         self._jumps: list[_Jump] = []
         called = set(self._read(program.data)) if self._rows else set[int]()
