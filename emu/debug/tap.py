@@ -44,7 +44,7 @@ from mini_kernel.task import SigInfo, Task
 from mini_kernel.trap import ARGUMENTS
 from mini_kernel.uapi.numbers import SYS_execve, SYS_execveat
 from mini_kernel.uapi.signal import SIGKILL
-from mini_kernel.x86 import RAX, RIP, TASK_SIZE, VEC_BP, VEC_DB, VEC_PF
+from mini_kernel.x86 import PF_INSTR, RAX, RIP, TASK_SIZE, VEC_BP, VEC_DB, VEC_PF
 
 _EXECS: Final = frozenset((SYS_execve, SYS_execveat))
 
@@ -231,8 +231,9 @@ class Tap:
             return
         self._begin(task, False)
         self._walk = self.walk(task, cr2) if vector == VEC_PF else ()
-        rip = self.machine.regs[RIP]
-        self._restarts[task.tid] = rip
+        fetching = vector == VEC_PF and bool(error & PF_INSTR)
+        if not fetching or self.machine.is_let_pass:  # nobody was asked about an instruction that was not there yet
+            self._restarts[task.tid] = self.machine.regs[RIP]
         self.kernel.traps.exception(vector, error, cr2)
         self._end()
 

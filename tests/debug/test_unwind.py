@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 from program_lab import compile_c, compiler_missing, in_lab
 
 from emu.cfi import CallFrames, Row, Section
-from emu.debug import AtBreakpoint
+from emu.debug import AtBreakpoint, Ended
 from emu.debug.events import Executed, SyscallEntered
 from emu.debug.frames import backtrace
 from emu.debug.points import Catchpoint
@@ -464,3 +464,23 @@ def test_a_stack_overflow_says_how_often(tmp_path: Path) -> None:
     assert calls_of(source(deep)) == ["f at program.asm:5, 16 times"]
     assert calls_of(source("_start: mov eax, [0]\n")) == []
     assert calls_of(source("_start: call f\nf: mov qword ptr [rsp], 5\n ret\n")) == []
+
+
+def test_a_page_that_nobody_has_touched_is_no_way_past_a_stop() -> None:
+    """A breakpoint at the first instruction of such a page stops, once; a step over a line does not end in there."""
+    leave = "mov eax, SYS_exit_group\n xor edi, edi\n syscall\n"
+    far = f"_start:\n call far_away\n nop\n {leave}.balign 4096\nfar_away:\n nop\n ret\n"
+    with debugged(source(far)) as d:
+        with d.breaking_at("far_away"):
+            assert isinstance(d.cont(), AtBreakpoint)
+            assert isinstance(d.cont(), Ended)
+            assert isinstance(d.back_cont(), AtBreakpoint)
+        d.go(0)
+        assert d.next_line().rip == d.locate("_start") + 5
+        d.go(0)
+        with d.breaking_at("far_away"):
+            assert d.step().rip == d.locate("far_away")
+            assert isinstance(d.cont(), Ended)
+        d.go(0)
+        d.step_line()
+        assert backtrace(d).frames[0].name == "far_away"
