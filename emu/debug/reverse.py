@@ -49,13 +49,13 @@ def step(d: "Debugger", count: int) -> Stop:
     if count and _delivered(d, origin, tid):
         d.history.go(origin._replace(entries=origin.entries - 1))
         count -= 1
-    for _ in range(count if d.tap.is_behind_entry else 0):
+    for _ in range(count if d.tap.is_behind_own_entry else 0):
         before = d.now
         d.history.canonical(before.instructions)
         if d.now == before:
             break
         count -= 1
-        if not d.tap.is_behind_entry:
+        if not d.tap.is_behind_own_entry:
             break
     if not count:
         return d.stand(Stepped)

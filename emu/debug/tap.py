@@ -50,11 +50,12 @@ _EXECS: Final = frozenset((SYS_execve, SYS_execveat))
 
 
 class Entry(NamedTuple):
-    """A kernel entry: instructions begun before it, whether it was a system call, and how many were none so far."""
+    """A kernel entry: instructions begun before it, whether it was a system call, how many were none so far; whose."""
 
     instructions: int
     call: bool
     traps: int
+    tid: int = 0
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,12 @@ class Tap:
         return not self.last_entry.call and self.last_entry.instructions == self.machine.instructions()
 
     @property
+    def is_behind_own_entry(self) -> bool:
+        """The same, and it was the current task's: not that of another one that lost the CPU to it."""
+        task = self.kernel.sched.current
+        return self.is_behind_entry and task is not None and task.tid == self.last_entry.tid
+
+    @property
     def is_between_entries(self) -> bool:
         """True if the next instruction has not been begun: it is not held back, and has caused no entry."""
         return self._held is None and not self.is_behind_entry
@@ -280,7 +287,7 @@ class Tap:
             self.before()
         self._part(task)
         traps = self.last_entry.traps
-        self.last_entry = Entry(self.machine.instructions(), call, traps if call else traps + 1)
+        self.last_entry = Entry(self.machine.instructions(), call, traps if call else traps + 1, task.tid)
         if not call and traps < len(self.digests) and self.digests[traps] != zlib.crc32(self.machine.regs):
             raise Divergence(self.now(), [], [], "the registers are others than when it was recorded")
         self._flushes = True
