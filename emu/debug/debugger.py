@@ -7,7 +7,7 @@ What there is to see at a stop is in state.py, paging.py and why.py, which take 
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from emu.debug import goals, reverse
+from emu.debug import goals, reverse, trail
 from emu.debug.events import Event, Faulted, Forked, SyscallEntered, Time
 from emu.debug.frames import backtrace
 from emu.debug.points import Breakpoint, P, Point
@@ -168,15 +168,15 @@ class Debugger(Runner):
 
     def back_over(self) -> Stop:
         """Undo one instruction; behind a `call`, the call with all it called."""
-        return reverse.over(self)
+        return trail.over(self)
 
     def back_out(self, frame: int = 0) -> Stop:
         """To the `call` that led into this function, or an outer frame's; of a handler, before the signal came."""
-        return reverse.out(self, frame)
+        return trail.out(self, frame)
 
     def back_line(self, over: bool = False) -> Stop:
         """To the beginning of the source line before; with `over` not into what was called."""
-        return reverse.line(self, over)
+        return trail.line(self, over)
 
     def back_cont(self) -> Stop:
         """To the last breakpoint, watch hit, caught event or fatal fault before."""
