@@ -70,6 +70,8 @@ class DebugMachine(JumpMachine):
         self._taken_back = False  # as it faulted
         self.accesses: list[Access] = []
         self._by_instructions = False
+        self._unseen = ctypes.c_uint64()  # a machine by instructions cannot always tell stores: here they are no matter
+        self._sees_stores = not by_instructions
         self._slice_end = self._budget_end = NEVER  # instructions since boot
         super().__init__(ram_bytes, quantum, "native", exact=True, huge_pages=huge_pages, traced=traced)
         self._start_clock()
@@ -105,8 +107,12 @@ class DebugMachine(JumpMachine):
         if not self._hooks_accesses:
             return
         self._callback = uc.MemoryHook(self._access_hook)
+        stored = native.data_of(self._probe) + 8 * probes.word_of("stored")
         self._access_frame = probes.AccessFrame(
-            native.address_of(self._callback), ctypes.addressof(self._tables.frames), probes.EVERYWHERE
+            native.address_of(self._callback),
+            ctypes.addressof(self._tables.frames),
+            probes.EVERYWHERE,
+            stored if self._sees_stores else ctypes.addressof(self._unseen),
         )
         engine.hook(uc.HOOK_MEM_READ | uc.HOOK_MEM_WRITE, self._probes.access, native.data_of(self._access_frame))
 

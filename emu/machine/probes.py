@@ -14,6 +14,10 @@ code into blocks depends on where it was stopped, jumps do not. After a kernel e
 
 `GO_CODE` is called by us: it starts the engine, as Machine._slice does, and tells the usual ends from the others.
 
+An instruction that stores into its own block is put back by the engine, and comes again in a block of its own. It is
+then the last one that was begun, has stored, and has changed neither RCX, as repeated ones do, nor RSP, as calls do: it
+is not begun twice. (As a jump it counts, for a recorded run at full speed cannot tell.)
+
 `ACCESS_CODE` sees loads and stores with their physical addresses. Where the frame's byte in a table of 65,536 is set it
 calls on to Python, which looks closer. So it does for those that end in another page, if these are asked for.
 
@@ -27,6 +31,9 @@ from typing import Final
 from emu.machine import native
 
 STEP_LISTING: Final = """
+    cmp rsi, qword ptr [rcx + 24]
+    je same
+begin:
     sub qword ptr [rcx], 1
     js expired
     mov r9, qword ptr [rcx + 96]
@@ -56,6 +63,9 @@ straight:
     mov rdx, qword ptr [r9 + 88]
     mov qword ptr [rcx + 144], rax
     mov qword ptr [rcx + 152], rdx
+    mov rax, qword ptr [r9 + 32]
+    mov qword ptr [rcx + 264], rax
+    mov qword ptr [rcx + 256], 0
     movups xmm0, xmmword ptr [r9 + 136]
     movups xmm1, xmmword ptr [r9 + 152]
     mov rax, qword ptr [r9 + 168]
@@ -121,9 +131,33 @@ tick:
     inc qword ptr [rcx]
     mov qword ptr [rcx + 88], 2
     jmp qword ptr [rcx + 8]
+same:
+    cmp qword ptr [rcx + 256], 0
+    je begin
+    mov r9, qword ptr [rcx + 32]
+    mov rax, qword ptr [r9 + 8]
+    cmp rax, qword ptr [rcx + 144]
+    jne begin
+    mov rax, qword ptr [r9 + 32]
+    cmp rax, qword ptr [rcx + 264]
+    jne begin
+    inc qword ptr [rcx]
+    dec qword ptr [rcx + 16]
+    mov qword ptr [rcx + 80], rsi
+    mov rax, qword ptr [rcx + 160]
+    test rax, rax
+    je begin
+    sub rax, 176
+    mov qword ptr [rcx + 160], rax
+    jmp begin
 """
 
 ACCESS_LISTING: Final = """
+    cmp esi, 17
+    jne look
+    mov r10, qword ptr [r9 + 24]
+    mov qword ptr [r10], 1
+look:
     mov rax, rdx
     shr rax, 12
     movzx eax, ax
@@ -214,15 +248,17 @@ JUMP_CODE: Final = bytes.fromhex(
     "4883290178274189d04901f0483b7110740e488b4118483b4120730948ff41184c894110c348c7412801000000ff6108"
 )
 STEP_CODE: Final = bytes.fromhex(
-    "488329010f887f0100004c8b496089f025ff0f000041803c01000f8554010000837968000f850c010000488b81a800000048"
-    "8981f8000000483bb1880000007414483b81b00000000f833e01000048ff81a800000048ff41104889711848c74150ffffff"
-    "ff89d24801f2488991880000004c8b4920498b4108498b51584889819000000048899198000000410f108188000000410f10"
-    "8998000000498b81a80000000f1141280f114938488941484c8b81a00000004d85c07501c34989b080000000410f11808800"
-    "0000410f118898000000498980a8000000410f1001410f104910410f1100410f114810410f104120410f104930410f114020"
-    "410f114830410f104140410f104950410f114040410f114850410f104160410f104970410f114060410f1148704981c0b000"
-    "00004c8981a0000000c38b4168a801740d4989f04c2b41704c3b4178732aa80274114c8b49204d8b41204c3b818000000077"
-    "15a8040f84c3feffff483bb1880000000f84b6feffff483b71500f84acfeffff48ff0148c7415801000000ff610848ff0148"
-    "c7415802000000ff6108"
+    "483b71180f84b0010000488329010f88950100004c8b496089f025ff0f000041803c01000f856a010000837968000f852201"
+    "0000488b81a8000000488981f8000000483bb1880000007414483b81b00000000f835401000048ff81a800000048ff411048"
+    "89711848c74150ffffffff89d24801f2488991880000004c8b4920498b4108498b5158488981900000004889919800000049"
+    "8b41204889810801000048c7810001000000000000410f108188000000410f108998000000498b81a80000000f1141280f11"
+    "4938488941484c8b81a00000004d85c07501c34989b080000000410f118088000000410f118898000000498980a800000041"
+    "0f1001410f104910410f1100410f114810410f104120410f104930410f114020410f114830410f104140410f104950410f11"
+    "4040410f114850410f104160410f104970410f114060410f1148704981c0b00000004c8981a0000000c38b4168a801740d49"
+    "89f04c2b41704c3b4178732aa80274114c8b49204d8b41204c3b81800000007715a8040f84adfeffff483bb1880000000f84"
+    "a0feffff483b71500f8496feffff48ff0148c7415801000000ff610848ff0148c7415802000000ff61084883b90001000000"
+    "0f8442feffff4c8b4920498b4108483b81900000000f852dfeffff498b4120483b81080100000f851cfeffff48ff0148ff49"
+    "1048897150488b81a00000004885c00f8401feffff482db0000000488981a0000000e9effdffff"
 )
 GO_CODE: Final = bytes.fromhex(
     "53415441554889fb4c8b6320488b83d0000000488b8bd8000000488908488bbbb8000000be19000000488d93e8000000ff93"
@@ -230,7 +266,9 @@ GO_CODE: Final = bytes.fromhex(
     "31d231c94531c0ff93c0000000488983f00000004d85ed740849c745000000000085c07522488b8bd0000000488339007c15"
     "b80100000048394358740f770831c048833bff7405b802000000415d415c5bc3"
 )
-ACCESS_CODE: Final = bytes.fromhex("4889d048c1e80c0fb7c04d8b510841803c0200751089d025ff0f000001c8413b41107701c341ff21")
+ACCESS_CODE: Final = bytes.fromhex(
+    "83fe11750b4d8b511849c702010000004889d048c1e80c0fb7c04d8b510841803c0200751089d025ff0f000001c8413b41107701c341ff21"
+)
 
 #: What a step leaves in the ring: 16 registers, RIP, and the five words of the lazy flags (see native.Counter).
 RECORD_WORDS: Final = 22
@@ -246,7 +284,7 @@ OUTSIDE, ABOVE, JUMPED = 1, 2, 4
 EVERYWHERE: Final = 1 << 30
 _FILTER_SIZE: Final = 4096
 _FRAMES_SIZE: Final = 65536
-_SPACING: Final = 512
+_SPACING: Final = 1024
 
 
 class Probe(native.Counter):
@@ -264,6 +302,8 @@ class Probe(native.Counter):
     jumps        instructions begun that did not lie behind the one before
     tick_at      the value of `jumps` at which to stop, before the next jump counts
     before       `jumps` as it was before the last instruction begun
+    stored       1 if user code has stored since
+    rsp          this register before it
 
     For GO_CODE:
 
@@ -298,6 +338,8 @@ class Probe(native.Counter):
     eflags: int
     error: int
     before: int
+    stored: int
+    rsp: int
     _fields_ = [  # noqa: RUF012  # as for every ctypes.Structure; the rule knows only direct subclasses
         ("resume", ctypes.c_uint64),
         ("hit", ctypes.c_uint64),
@@ -321,6 +363,8 @@ class Probe(native.Counter):
         ("eflags", ctypes.c_uint64),
         ("error", ctypes.c_uint64),
         ("before", ctypes.c_uint64),
+        ("stored", ctypes.c_uint64),
+        ("rsp", ctypes.c_uint64),
     ]
 
 
@@ -349,12 +393,24 @@ class JumpCounter(ctypes.Structure):
 
 
 class AccessFrame(ctypes.Structure):
-    """What ACCESS_CODE finds: where Python is called, the table of frames, and PAGE_SIZE or EVERYWHERE as `limit`."""
+    """What ACCESS_CODE finds.
+
+    close    where Python is called
+    frames   address of the table of frames
+    limit    PAGE_SIZE or EVERYWHERE
+    stored   address of a word that is set for every store
+    """
 
     close: int
     frames: int
     limit: int
-    _fields_ = [("close", ctypes.c_uint64), ("frames", ctypes.c_uint64), ("limit", ctypes.c_uint64)]
+    stored: int
+    _fields_ = [
+        ("close", ctypes.c_uint64),
+        ("frames", ctypes.c_uint64),
+        ("limit", ctypes.c_uint64),
+        ("stored", ctypes.c_uint64),
+    ]
 
 
 class Tables:

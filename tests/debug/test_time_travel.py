@@ -22,6 +22,7 @@ from emu.debug import (
     history,
 )
 from emu.debug.events import Exited, FrameCopied, SyscallReturned, TableBroken
+from mini_kernel.x86 import RIP
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -203,3 +204,57 @@ def test_snapshots_that_cost_much_are_taken_less_often_while_it_runs(monkeypatch
         d.cont(limit=4 * first)
         assert d.history.interval > 5 * first
         assert len(d.history.shelf.all) == 2  # the beginning, and after the first interval
+
+
+OVERWRITTEN = """
+_start:
+    lea rdi, [rip + _start]
+    and rdi, -4096
+    mov esi, 4096
+    mov edx, PROT_READ | PROT_WRITE | PROT_EXEC
+    mov eax, SYS_mprotect
+    syscall
+    lea rbx, [rip + next + 1]
+    mov ecx, 30
+again:
+    mov eax, ecx
+    mov [rbx], cl                   # the number in the next instruction: this block begins anew
+next:
+    mov edx, 0x99
+    add r8d, edx
+    dec ecx
+    jnz again
+    push rbx
+    mov edi, r8d
+    mov eax, SYS_exit_group
+    syscall
+"""
+
+
+def test_an_instruction_that_stores_into_its_own_block_is_one_instruction() -> None:
+    """However it is come to: by steps, from a stop before or behind it, at a breakpoint, or running through."""
+    program = stripped(OVERWRITTEN)
+    with debugged(program) as d:
+        run_to_end(d)
+        whole = ending(d), d.now
+    with debugged(program, quantum=5) as d:
+        moments = [fingerprint(d)]
+        d.history.interval = 20
+        while d.current is not None:
+            at = d.machine.regs[RIP]
+            assert isinstance(d.step(), Stepped) is (d.current is not None)
+            assert d.current is None or d.machine.regs[RIP] != at
+            moments.append(fingerprint(d))
+        assert (ending(d)[0], d.now.instructions) == (whole[0][0], whole[1].instructions)
+        random = Random(1)
+        for wanted in random.sample(moments[:-1], 30):
+            d.go(wanted[0])
+            assert fingerprint(d) == wanted
+            d.cont(limit=d.now.instructions + random.randrange(1, 9))
+        store = next(m for m in moments if m[0].instructions == 9)
+        d.go(store[0])
+        point = d.break_at(d.machine.regs[RIP])
+        hits = 0
+        while isinstance(d.cont(), AtBreakpoint):
+            hits += 1
+        assert hits == point.hits == 29

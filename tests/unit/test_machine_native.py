@@ -61,8 +61,11 @@ def test_the_offsets_are_those_of_the_layout() -> None:
         "eflags",
         "error",
         "before",
+        "stored",
+        "rsp",
     )
-    assert [getattr(probes.Probe, f).offset for f in fields] == list(range(80, 256, 8))
+    assert [getattr(probes.Probe, f).offset for f in fields] == list(range(80, 272, 8))
+    assert [getattr(probes.AccessFrame, f).offset for f in ("close", "frames", "limit", "stored")] == [0, 8, 16, 24]
     fields = ("left", "stop", "end", "jumps", "tick_at", "hit")
     assert [getattr(probes.JumpCounter, f).offset for f in fields] == list(range(0, 48, 8))
     fields = ("registers", "read", "enter", "odd", "mode", "ram", "size", "cr3_at")
