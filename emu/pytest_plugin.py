@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -273,11 +274,30 @@ def machine(emulate: Emulate) -> Iterator[Callable[..., System]]:
         system.close()
 
 
+def _leave_ourselves_out(excinfo: pytest.ExceptionInfo[BaseException] | None) -> None:
+    """A mistake that EmuError tells of is the test's or the program's: its traceback ends where the test calls us."""
+    errors = sys.modules.get("emu.errors")
+    if excinfo is None or errors is None or not isinstance(excinfo.value, errors.EmuError):
+        return
+    last: TracebackType | None = None
+    entry: TracebackType | None = excinfo.tb
+    while entry is not None:
+        last = last if _HERE in Path(entry.tb_frame.f_code.co_filename).parents else entry
+        entry = entry.tb_next
+    if last is not None:
+        last.tb_next = None
+    excinfo.value.__cause__, excinfo.value.__suppress_context__ = None, True
+
+
+_HERE = Path(__file__).parent
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed Python test that emulated shows the fault reports of its guests; one that tested nothing is skipped."""
+    _leave_ourselves_out(call.excinfo)
     report = yield
     funcargs: dict[str, Any] = getattr(item, "funcargs", {})
     emulated = funcargs.get("emulate")

@@ -1,15 +1,17 @@
 """The `emulate` fixture: guest programs run from tests written in Python."""
 
+import inspect
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from emu.api import Result, Source
 from emu.api import boot as boot_system
 from emu.api import result as result_of
 from emu.boot import System
+from emu.errors import EmuError
 from emu.program import Program
 from emu.render.trace import lines, recorder
 from emu.testing.evidence import Cover
@@ -18,6 +20,8 @@ from emu.testing.loading import load
 from emu.testing.variants import FORK_CALLS, NO_SFORK
 from emu.testing.warm import WarmSystem
 from emu.trace import Filter
+
+_OPTIONS: Final = frozenset(inspect.signature(boot_system).parameters)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ class Emulate:
         call = FORK_CALLS.get(fork, FORK_CALLS["classic"])
         env: dict[str, str] = {"FORK_CALL": str(call), **(options.pop("env", None) or {})}
         chosen: dict[str, Any] = {"schedule": self.schedule, "memory": self._memory, **options}
+        if unknown := sorted(chosen.keys() - _OPTIONS):
+            raise EmuError(f"there is no option {unknown[0]}; emu.boot has {', '.join(sorted(_OPTIONS))}")
         assembler: str = chosen.pop("assembler", "keystone")
         syntax: str = chosen.pop("syntax", "intel")
         if not isinstance(prog, Program):

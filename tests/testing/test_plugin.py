@@ -245,6 +245,32 @@ def test_a_program_that_is_not_there_fails_with_the_line_that_names_it(pytester:
     result.stdout.fnmatch_lines(["cases.toml:3: error: *p: cannot be read: No such file or directory"])
 
 
+def test_a_mistake_ends_the_traceback_at_the_test_that_made_it(pytester: pytest.Pytester) -> None:
+    """Nothing of the laboratory's own code is shown."""
+    write(pytester, x=PASSES)
+    pytester.makepyfile(
+        test_python="""
+        def test_absent(emulate):
+            emulate("nothing.asm")
+
+        def test_golden(emulate):
+            emulate("test_x.asm").golden("calls")
+
+        def test_option(emulate):
+            emulate("test_x.asm", memry=3)
+        """
+    )
+    result = run(pytester, "test_python.py")
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines([
+        ">   *emulate(*nothing.asm*", "E * nothing.asm: error: cannot be read: *", "*test_python.py:2:*",
+        ">   *golden(*",        "E *there is no golden trace golden/test_python.calls.trace*", "*test_python.py:5:*",
+        "E *there is no option memry; *", "*test_python.py:8:*",
+    ])  # fmt: skip
+    assert "emulate.py" not in result.stdout.str()
+    assert "program.py" not in result.stdout.str()
+
+
 def test_what_the_host_refuses_is_one_line(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that cannot be read, a golden trace and a report that cannot be written."""
     write(pytester, x='# EXPECT golden "calls" "syscalls"\n' + PASSES)
