@@ -202,12 +202,12 @@ class Session:
 
     @_answers(b"QPassSignals:")
     def _pass(self, text: bytes) -> bytes:
-        self.target.pass_signals(_linux_signals(text))
+        self.target.signals.let_pass(_linux_signals(text))
         return OK
 
     @_answers(b"QProgramSignals:")
     def _program(self, text: bytes) -> bytes:
-        self.target.program = _linux_signals(text)
+        self.target.signals.wishes.program = _linux_signals(text)
         return OK
 
     @_answers(b"qRcmd,")
@@ -297,10 +297,10 @@ class Session:
         """offset:data."""
         offset, _, data = where.partition(b":")
         at, new, task = int(offset, 16), unescape(data), self._thread()
-        old = self.target.signal_info(task.tgid)
+        old = self.target.signals.info(task.tgid)
         if not 0 <= at <= at + len(new) <= len(old):
             return ERROR
-        self.target.set_signal_info(task, old[:at] + new + old[at + len(new) :])
+        self.target.signals.set_info(task, old[:at] + new + old[at + len(new) :])
         return b"%x" % len(new)
 
     def _object(self, name: bytes, annex: bytes) -> bytes | None:
@@ -316,7 +316,7 @@ class Session:
             case b"auxv":
                 return self._thread().mm.auxv
             case b"siginfo":
-                return self.target.signal_info(self._process())
+                return self.target.signals.info(self._process())
             case _:
                 return None
 

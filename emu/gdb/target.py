@@ -11,14 +11,12 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from emu.boot import System
-from emu.debug import state
 from emu.debug.debugger import Debugger
 from emu.debug.events import (
     Executed,
     Exited,
     Faulted,
     Forked,
-    SignalDelivered,
     Switched,
     SyscallEntered,
     SyscallReturned,
@@ -39,12 +37,12 @@ from emu.debug.stops import (
 )
 from emu.gdb import description, registers
 from emu.gdb.inferior import Inferior
+from emu.gdb.signals import Signals, Wishes
 from emu.recording import Recording
 from mini_kernel.process import exit_group
-from mini_kernel.signal import pack_info, unpack_info
 from mini_kernel.task import SigInfo, State, Task
 from mini_kernel.uapi.numbers import SYS_clone, SYS_clone3, SYS_vfork
-from mini_kernel.uapi.signal import SIGINT, SIGKILL, SIGRTMAX, SIGTRAP, TRAP_BRKPT
+from mini_kernel.uapi.signal import SIGINT, SIGKILL
 from mini_kernel.x86 import RIP
 
 _FORKS: Final = frozenset((SYS_vfork, SYS_clone, SYS_clone3))
@@ -70,14 +68,6 @@ class Halt(NamedTuple):
     tid: int = 0
 
 
-class FaultTold(NamedTuple):
-    """An exception that gdb was told of as the signal it becomes, before the kernel handles it."""
-
-    tid: int
-    signo: int
-    rip: int
-
-
 class Target:
     """One run of the program, under a debugger. `boot` makes the system anew, of `recording` if it is a replay."""
 
@@ -85,6 +75,7 @@ class Target:
         self._boot = boot
         self._recording = recording
         self.say: Callable[[str], None] = lambda text: None
+        self._wishes = Wishes()
         self.start(None)
 
     def start(self, arguments: list[str] | None) -> None:
@@ -92,14 +83,12 @@ class Target:
         self.system = self._boot(arguments)
         self.d = Debugger(self.system, self._recording)
         self.inferiors: dict[int, Inferior] = {}
-        self.passed: frozenset[int] = frozenset()  # signals that gdb does not want to see: see pass_signals
-        self.program: frozenset[int] | None = None  # signals that a process gets that is let go; None: all
+        self.signals = Signals(self.d, self.inferiors, self._wishes)
         self.ended: Halt | None = None
         self.last: Halt | None = None
         self._queue: deque[Halt] = deque()
         self._vforks: dict[int, int] = {}  # parent tid -> child tid
         self.aside: dict[int, registers.Aside] = {}
-        self._fault_told: FaultTold | None = None
         self._calls: list[Catchpoint] = []
         self._catch()
         if self.d.current is not None:
@@ -121,8 +110,7 @@ class Target:
         vfork_ends = Catchpoint(kind=SyscallReturned, only=_FORKS, condition=lambda d: bool(self._vforks))
         self._standing.append(self.d.add(vfork_ends))
         self.d.add(Catchpoint(kind=Faulted, only=_REFUSED, before=True))
-        self._signals = self.d.add(Catchpoint(kind=SignalDelivered, before=True))
-        self.pass_signals(self.passed)
+        self.signals.catch()
 
     # -- threads ------------------------------------------------------------------------------------
 
@@ -141,9 +129,7 @@ class Target:
 
     def detach(self, tgid: int) -> None:
         """Let a process go, with the signal it stands before if gdb wants it to have that."""
-        for task in self.tasks(tgid) if self.program is not None else ():
-            if self.d.tap.told_of(task.tid) not in (0, *(self.program or ())):
-                self.d.send(0, task.tid)
+        self.signals.let_go(self.tasks(tgid))
         inferior = self.inferiors.pop(tgid, None)
         if inferior is not None:
             inferior.clear()
@@ -160,21 +146,6 @@ class Target:
             for kind, before in ((SyscallEntered, True), (SyscallReturned, False)):
                 self._calls.append(self.d.add(Catchpoint(kind=kind, only=only, before=before)))
 
-    def pass_signals(self, numbers: frozenset[int]) -> None:
-        """These signals are delivered without a word."""
-        self.passed = numbers
-        self._signals.only = frozenset(range(1, SIGRTMAX + 1)) - numbers
-        self._signals.enabled = bool(self._signals.only)
-
-    def _show_signals(self) -> None:
-        """As under ptrace(2), signals come up though their process ignores them; not those that gdb does not want."""
-        wanted = frozenset(signo for signo in self._signals.only if isinstance(signo, int) and signo != SIGKILL)
-        for tgid, process in self.d.kernel.processes.items():
-            shown = wanted if tgid in self.inferiors else frozenset[int]()
-            if process.shown != shown and not process.zombie:
-                self.d.intervene()
-                process.shown = shown
-
     # -- running ------------------------------------------------------------------------------------
 
     def resume(self, actions: dict[int, Action]) -> Halt:
@@ -183,8 +154,8 @@ class Target:
             return self._told(self._queue.popleft())
         if self.ended is not None:
             return self.ended
-        self._send_signals(actions)
-        self._show_signals()
+        self.signals.resume({tid: action.signo for tid, action in actions.items()})
+        self.signals.show()
         held = frozenset(t.tid for t in self.tasks() if t.tid not in actions)
         stepper = next(((tid, a) for tid, a in actions.items() if a.kind in "sr"), None)
         while True:
@@ -210,7 +181,7 @@ class Target:
         gdb was told of births and deaths when they happened, and is not told of them backwards.
         """
         self._queue.clear()
-        self._fault_told = None
+        self.signals.forget()
         self.aside.clear()
         for point in self._standing:
             point.enabled = False
@@ -238,23 +209,6 @@ class Target:
     def _told(self, halt: Halt) -> Halt:
         self.last = halt
         return halt
-
-    def _send_signals(self, actions: dict[int, Action]) -> None:
-        """Signals that gdb passes on: the one that a task stands before comes by itself, another takes its place."""
-        fault, self._fault_told = self._fault_told, None
-        for tid, action in actions.items():
-            task = self.d.kernel.tasks.get(tid)
-            inferior = self.inferiors.get(task.tgid) if task else None
-            if task is None or inferior is None:
-                continue
-            info, inferior.signal = inferior.signal, None
-            if fault is not None and fault == (tid, action.signo, state.registers(self.d, tid).general[RIP]):
-                self._fault_told = fault
-                continue
-            if fault is not None and fault.tid == tid:
-                self.d.tap.hold_again()  # not delivered: the instruction faults, and stops, again
-            if action.signo != self.d.tap.told_of(tid):
-                self.d.send(info if info is not None and info.signo == action.signo else action.signo, tid)
 
     def _hold(self, held: frozenset[int]) -> bool:
         """Keep these tasks from running; False if nobody else can."""
@@ -311,9 +265,10 @@ class Target:
             case BeforeCall():
                 return self._halt(stop, "05", f"syscall_entry:{stop.number:x};")
             case BeforeFault():
-                return self._fault(stop)
+                info = self.signals.fault(stop)
+                return self._signal(stop, stop.tid, info) if info is not None else None
             case BeforeSignal():
-                return self._due(stop)
+                return None if self.signals.was_told(stop) else self._signal(stop, stop.tid, stop.info)
             case Caught():
                 return self._event(stop)
             case AtBeginning():
@@ -356,25 +311,6 @@ class Target:
             self.ended = halt
         return halt
 
-    def _fault(self, stop: BeforeFault) -> Halt | None:
-        """Before an exception that becomes a signal."""
-        if stop.verdict is not None:
-            info = SigInfo(stop.verdict.signal, stop.verdict.code, address=stop.address)
-        else:
-            info = self.d.kernel.traps.foresee(self.d.kernel.tasks[stop.tid], stop.vector)
-        if info is None or not info.signo or info.signo in self.passed:
-            return None
-        self._fault_told = FaultTold(stop.tid, info.signo, stop.rip)
-        return self._signal(stop, stop.tid, info)
-
-    def _due(self, stop: BeforeSignal) -> Halt | None:
-        """Before a signal is delivered, if gdb was not told of it when its cause stopped."""
-        fault = self._fault_told
-        if fault is not None and fault[:2] == (stop.tid, stop.info.signo):
-            self._fault_told = None
-            return None
-        return self._signal(stop, stop.tid, stop.info)
-
     def _signal(self, stop: Stop, tid: int, info: SigInfo) -> Halt | None:
         task = self.d.kernel.tasks.get(tid)
         inferior = self.inferiors.get(task.tgid) if task is not None else None
@@ -403,27 +339,13 @@ class Target:
 
     # -- looking ------------------------------------------------------------------------------------
 
-    def signal_info(self, tgid: int) -> bytes:
-        """siginfo_t of the last stop; of a breakpoint, if it was none for a signal."""
-        inferior = self.inferiors.get(tgid)
-        info = inferior.signal if inferior else None
-        return pack_info(info or SigInfo(SIGTRAP, TRAP_BRKPT))
-
-    def set_signal_info(self, task: Task, data: bytes) -> None:
-        """Another siginfo_t for the last stop: that is what is delivered. Raises ValueError for one that is none."""
-        info = unpack_info(data)
-        self.inferiors[task.tgid].signal = info
-        if self.d.tap.told_of(task.tid) == info.signo:
-            self.d.send(info, task.tid)
-            self.d.tap.told(task.tid, info.signo)
-
     def run_free(self) -> None:
         """Run on without a debugger, to the end or until interrupted."""
         for point in list(self.d.points):
             self.d.points.remove(point.number)
         self.d.fatal = False
         self.inferiors.clear()
-        self._show_signals()
+        self.signals.show()
         self._hold(frozenset())
         stop = self.d.cont()
         self.d.fatal = True

@@ -9,7 +9,7 @@ import pytest
 from debug_lab import debugged, ending, fingerprint, random_forks, run_to_end, stripped
 
 from emu.boot import Options, System
-from emu.debug import Debugger, Ended, Stepped
+from emu.debug import Debugger, Ended
 from emu.debug.events import Switched
 from emu.listeners import Silent
 from emu.program import Program
@@ -159,21 +159,3 @@ def test_a_recording_by_a_schedule_is_that_run(race: Program, tmp_path: Path) ->
         d.go(100)
         d.cont()
         assert ending(d) == recorded[0]
-
-
-@pytest.mark.parametrize("number", range(3))
-def test_steps_back_undo_steps_by_a_schedule(number: int) -> None:
-    """Also where the CPU is lost in a call, and comes back when another task's slice is over."""
-    random = Random(100 + number)
-    with debugged(stripped(random_forks(random)), schedule=3) as d:
-        d.step(random.randrange(1, 60))
-        tid = d.current.tid if d.current else 0
-        before = [fingerprint(d)]
-        for _ in range(30):
-            stop = d.step()
-            if not isinstance(stop, Stepped) or stop.tid != tid:
-                break
-            before.append(fingerprint(d))
-        for state in reversed(before[:-1]):
-            d.back()
-            assert fingerprint(d) == state

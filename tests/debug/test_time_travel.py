@@ -48,11 +48,15 @@ def test_every_moment_is_the_same_from_both_sides(seed: int) -> None:
         assert ending(d) == end and fingerprint(d) == moments[-1]
 
 
+@pytest.mark.parametrize("options", [{"quantum": 11}, {"schedule": 3}], ids=["slices", "schedule"])
 @pytest.mark.parametrize("seed", range(4))
-def test_steps_back_undo_steps(seed: int) -> None:
-    """Single steps of one task, k forward and k back, come to the same state, with other tasks running in between."""
+def test_steps_back_undo_steps(seed: int, options: dict[str, int]) -> None:
+    """Single steps of one task, k forward and k back, come to the same state, with other tasks running in between.
+
+    By a schedule the CPU is lost in calls, too, and comes back when another task's slice is over.
+    """
     random = Random(100 + seed)
-    with debugged(stripped(random_forks(random)), quantum=11) as d:
+    with debugged(stripped(random_forks(random)), **options) as d:
         d.step(random.randrange(1, 60))
         tid = d.current.tid if d.current else 0
         before = [fingerprint(d)]
