@@ -164,3 +164,35 @@ cell: .quad 0
         assert [stop.time.instructions - start.instructions for stop in stops] == [3, 5]
         d.cont(limit=start.instructions + 6)
         assert [d.back_cont().time, d.back_cont().time] == [stops[1].time, stops[0].time]
+
+
+SPLIT = """
+_start:
+    lea rbx, [rip + area]
+    {fault}
+    mov dword ptr [rip + cell], 7
+    mov eax, SYS_exit_group
+    xor edi, edi
+    syscall
+.balign 4096
+.skip 4093
+crossing:
+    mov eax, [rip + cell]
+    ret
+.bss
+.balign 4096
+area: .skip 8192
+.data
+cell: .quad 0
+"""
+
+
+@pytest.mark.parametrize("fault", ["mov rax, [rbx + 4092]", "mov qword ptr [rbx + 4092], 1", "call crossing"])
+def test_nothing_is_missed_behind_a_fault_between_two_pages(fault: str) -> None:
+    """A load, a store or an instruction that lies in two pages, of which the second is not there yet."""
+    with debugged(source(SPLIT.format(fault=f"mov byte ptr [rbx], 1\n    {fault}"))) as d:
+        d.add(Watchpoint(address=d.locate("cell"), length=4))
+        stop = d.cont()
+        assert isinstance(stop, Watched)
+        assert not stop.kernel
+        assert stop.new == b"\x07\0\0\0"
