@@ -143,18 +143,22 @@ class History:
 
         With `take` there will be a snapshot, if one is due.
         """
-        if self._d.machine.instructions() < self.wake:
-            return False
-        now = self._d.now
-        barrier = self._barrier()
-        if barrier is not None and now >= barrier.time:
+        found = False
+        while self._d.machine.instructions() >= self.wake:
+            now, barrier = self._d.now, self._barrier()
+            if barrier is None or now < barrier.time:
+                if take and barrier is None:
+                    self._take_due(now)
+                break
             self._restore(barrier)
-            return True
-        if barrier is None and take and now >= self.frontier and self._d.tap.is_between_entries:
+            found = True
+        return found
+
+    def _take_due(self, now: Time) -> None:
+        if now >= self.frontier and self._d.tap.is_between_entries:
             last = self.shelf.last
             if last is None or now.instructions >= last.time.instructions + self.interval:
                 self._take()
-        return False
 
     # -- going to a moment --------------------------------------------------------------------------
 
@@ -176,8 +180,7 @@ class History:
         """To before the instruction after so many, and before any fault or tick that comes with it."""
         self._restore(self.shelf.latest(lambda t: t.instructions < instructions) or self.shelf.all[0])
         self._d.run_quietly(Time(instructions, 0))
-        while self.reached(take=False):
-            pass
+        self.reached(take=False)
 
     def last_before(self, when: Time, below: int, collect: Callable[[Time, int], "Stop | None"]) -> "Stop | None":
         """What `collect` finds last before a moment, or at it with an order below. The system is somewhere else then.

@@ -225,6 +225,8 @@ class Runner(Reasons):
         return point.condition is None or point.condition(self)
 
     def _stopped(self) -> Stop:
+        """The reason to stop; the system as it was left at this moment, if it was changed there by hand."""
+        self.history.reached(take=False)
         for stop in self.stops:
             point = getattr(stop, "point", None)
             if point is not None and point.temporary and point in list(self.points):

@@ -12,6 +12,7 @@ from emu.debug import (
     BeforeFault,
     Breakpoint,
     Catchpoint,
+    Caught,
     Debugger,
     EntryWatch,
     FrameWatch,
@@ -19,6 +20,7 @@ from emu.debug import (
     Stepped,
     Stop,
     Time,
+    Watched,
     Watchpoint,
 )
 from emu.debug.events import Event, Exited, Faulted, Forked, SignalDelivered, Switched, SyscallEntered, SyscallReturned
@@ -283,6 +285,8 @@ def test_a_change_at_the_beginning_is_come_back_to() -> None:
     with debugged(stripped(LOOP)) as d:
         set_register(d, "rbx", 5)
         d.step(4)
+        set_register(d, "rbx", 9)
+        d.go(d.now)
         set_register(d, "rbx", 6)
         d.step(3)
         for moment, value in ((0, 5), (3, 5), (4, 6), (6, 6)):
@@ -320,3 +324,30 @@ cell: .quad 0
         assert isinstance(fault, BeforeFault) and fault.time == arrived.time and fault.address == arrived.rip
         d.step(5)
         assert d.go(arrived.time).time == arrived.time and d.step_event(Faulted) == fault
+
+
+def test_a_change_is_there_whatever_stops_at_its_moment() -> None:
+    """A watch hit or a caught call at the very moment of a change by hand: the system stands as it was left."""
+    text = """.text
+_start:
+    lea rcx, [rip + cell]
+    mov [rcx], rcx
+    mov eax, SYS_getpid
+    syscall
+    nop
+    mov eax, SYS_exit_group
+    syscall
+.data
+cell: .quad 0
+"""
+    with debugged(source(text)) as d:
+        for moment, value in ((2, 5), (4, 6)):
+            d.step(moment - d.now.instructions)
+            set_register(d, "rbx", value)
+        d.add(Watchpoint(address=d.locate("cell")))
+        d.add(Catchpoint(kind=SyscallReturned))
+        d.go(0)
+        for moment, value in ((2, 5), (4, 6)):
+            stop = d.cont()
+            assert isinstance(stop, Watched | Caught)
+            assert (stop.time.instructions, d.machine.regs[RBX]) == (moment, value)
