@@ -165,7 +165,7 @@ class ElfTables:
             program = self._dwarf.line_program_for_CU(unit)
             attribute = unit.get_top_DIE().attributes.get("DW_AT_comp_dir")
             directory = _text(attribute.value) if attribute else ""
-            self._tables[unit.cu_offset] = sorted(_rows(program, directory)) if program else []
+            self._tables[unit.cu_offset] = _merged(sorted(_rows(program, directory))) if program else []
         return self._tables[unit.cu_offset]
 
 
@@ -181,6 +181,18 @@ def _rows(program: LineProgram, directory: str) -> Iterator[Row]:
                 files[before.file] = _file(program.header, before.file, directory)
             yield Row(before.address, state.address, files[before.file], before.line, directory)
         before = None if state.end_sequence else state
+
+
+def _merged(rows: list[Row]) -> list[Row]:
+    """Neighbours from one line as one: a compiler begins a row for every statement and every view of one."""
+    merged: list[Row] = []
+    for row in rows:
+        last = merged[-1] if merged else None
+        if last is not None and row == last._replace(start=last.end, end=row.end):
+            merged[-1] = last._replace(end=row.end)
+        else:
+            merged.append(row)
+    return merged
 
 
 def _file(header: Any, number: int, compilation: str) -> str:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from emu.debug.points import Catchpoint
 from emu.debug.runner import DebugError
 from emu.debug.state import set_register, write
 from emu.dwarf_expression import evaluate
+from emu.elf_symbols import ElfTables
 from emu.program import Program, load_program
 from emu.render.fault import fault_report
 from emu.symbols import Symbols
@@ -484,3 +486,15 @@ def test_a_page_that_nobody_has_touched_is_no_way_past_a_stop() -> None:
         d.go(0)
         d.step_line()
         assert backtrace(d).frames[0].name == "far_away"
+
+
+def test_a_line_is_one_piece_however_many_rows_it_has(tmp_path: Path) -> None:
+    """So that a step back over lines stands at a line's beginning, not at that of its last row."""
+    missing = compiler_missing("gcc")
+    if missing:
+        pytest.skip(missing)
+    path = compile_c(PROGRAMS / "handler.c", tmp_path / "handler", "gcc", "-O0", "-g")
+    rows = sorted(ElfTables(path.read_bytes()).rows())
+    assert len(rows) > 10
+    neighbours = pairwise(rows)
+    assert not [a for a, b in neighbours if a.end == b.start and (a.file, a.line) == (b.file, b.line)]
