@@ -43,6 +43,9 @@ class Goal:
     def arm(self, machine: "DebugMachine") -> None:
         """The task has the CPU."""
 
+    def interrupted(self, rip: int, stack: int) -> None:
+        """The task was here when it got a signal, and comes back here if that has a handler."""
+
     def reached(self, d: "Reasons") -> bool:
         """Asked before an instruction of the task that was to be looked at."""
         del d
@@ -142,6 +145,9 @@ class Line(Goal):
     @property
     def addresses(self) -> frozenset[int]:
         return frozenset((self._back[0],)) if self._back else frozenset()
+
+    def interrupted(self, rip: int, stack: int) -> None:
+        self._back = self._back or (rip, stack)  # handlers are run through
 
     def arm(self, machine: "DebugMachine") -> None:
         if self._back is None:

@@ -70,6 +70,12 @@ class Pursuit:
                 self.goals = [goal for goal in self.goals if goal not in left]
         return gone
 
+    def interrupted(self, tid: int, rip: int, stack: int) -> None:
+        """A task got a signal when it was here."""
+        for goal in self.goals:
+            if goal.tid == tid:
+                goal.interrupted(rip, stack)
+
     def _forked(self, event: Forked, follow: Follow) -> None:
         for goal in [goal for goal in self.goals if goal.tid == event.tid]:
             if follow == "child":

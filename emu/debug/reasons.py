@@ -270,6 +270,9 @@ class Reasons(Sight):
         if self._watches.any:
             self._watch()
         if self.pursuit.goals:
+            for event in events:
+                if isinstance(event, SignalDelivered):
+                    self.pursuit.interrupted(event.tid, *self.tap.interrupted)
             for gone in self.pursuit.after(events, self.follow):
                 self.stops.append(self._here(TaskGone, gone.tid, gone.status))
             self.rearm()

@@ -44,7 +44,7 @@ from mini_kernel.task import SigInfo, Task
 from mini_kernel.trap import ARGUMENTS
 from mini_kernel.uapi.numbers import SYS_execve, SYS_execveat
 from mini_kernel.uapi.signal import SIGKILL
-from mini_kernel.x86 import PF_INSTR, RAX, RIP, TASK_SIZE, VEC_BP, VEC_DB, VEC_PF
+from mini_kernel.x86 import PF_INSTR, RAX, RIP, RSP, TASK_SIZE, VEC_BP, VEC_DB, VEC_PF
 
 _EXECS: Final = frozenset((SYS_execve, SYS_execveat))
 
@@ -128,6 +128,7 @@ class Tap:
         self._told: dict[int, int] = {}  # tid -> the signal that it was stopped before
         self._open = False  # an entry is going on
         self._goes_on = False  # so is go_on
+        self.interrupted = 0, 0  # RIP and RSP where the last signal was delivered
         self._flushes = True  # flushes that are due have come up in it
         self._by: Task | None = None  # who had the CPU when it began
         self._walk: Walk = ()
@@ -366,6 +367,7 @@ class Tap:
             return True
         if told:
             del self._told[task.tid]
+        self.interrupted = self.machine.regs[RIP], self.machine.regs[RSP]
         self._part(task)
         return False
 

@@ -144,6 +144,26 @@ def test_steps_into_and_out_of_a_handler_undo_each_other() -> None:
         assert d.decode(d.machine.regs[RIP]).mnemonic == "syscall"  # pyright: ignore[reportOptionalMemberAccess]
 
 
+@pytest.mark.parametrize("over", [True, False])
+def test_steps_by_lines_run_through_handlers(over: bool) -> None:
+    """From before the signal, and where it comes on the way."""
+    with debugged(ONE) as d:
+        point = catching(d)
+        verb = d.next_line if over else d.step_line
+        d.cont()
+        verb()
+        assert place(d) == "done"
+        d.points.remove(point.number)
+        d.go(0)
+        d.until("send")
+        seen: list[str] = []
+        while place(d) != "done":
+            verb()
+            seen.append(place(d))
+        assert seen[-2:] == ["sent", "done"]
+        assert "on_first" not in seen
+
+
 def test_going_back_comes_to_every_delivery_and_forward_again() -> None:
     """Two at once are two moments: the second is before the first one's handler has begun."""
     with debugged(TWO) as d:
