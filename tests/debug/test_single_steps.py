@@ -351,3 +351,41 @@ cell: .quad 0
             stop = d.cont()
             assert isinstance(stop, Watched | Caught)
             assert (stop.time.instructions, d.machine.regs[RBX]) == (moment, value)
+
+
+@pytest.mark.parametrize("seed", range(60, 64))
+def test_every_moment_stays_what_it_was(seed: int) -> None:
+    """However one comes to a moment, among stops, ticks and changes by hand, all that is there is as it was left."""
+    random = Random(seed)
+    with debugged(source(random_forks(random)), quantum=random_quantum(seed)) as d:
+        d.history.interval = 60
+        known: dict[Time, Any] = {}
+        verbs = step, step, step, other_verb, change_points, add_points, change_state, go_back, look_back
+        for _ in range(120):
+            verb = random.choice(verbs)
+            if d.current is None and verb in (step, other_verb):
+                continue
+            before = fingerprint(d)
+            verb(d, random)
+            here = fingerprint(d)
+            if verb is change_state and here != before:
+                known = {time: state for time, state in known.items() if time < d.now}
+            assert known.setdefault(d.now, here) == here
+            time = random.choice([time for time in known if time <= max(d.history.frontier, d.now)])
+            if random.randrange(6) == 0:
+                d.go(time)
+                assert fingerprint(d) == known[time]
+
+
+def look_back(d: Debugger, random: Random) -> None:
+    data = d.locate("data")
+    points = Watchpoint(address=data, kind="access"), EntryWatch(address=data), Catchpoint(kind=Faulted)
+    what = random.randrange(5)
+    if what < 3:
+        (d.back_over, d.back_out, d.back_line)[what]()
+    elif what == 3:
+        d.back_to(random.choice((Faulted, Forked, SyscallEntered, Exited)))
+    else:
+        here = fingerprint(d)
+        d.last(random.choice(points))
+        assert fingerprint(d) == here
