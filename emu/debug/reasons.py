@@ -3,7 +3,7 @@
 Everything here is asked in the middle of a run (runner.py) and answers by adding to `stops`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -276,15 +276,7 @@ class Reasons(Sight):
             for gone in self.pursuit.after(events, self.follow):
                 self.stops.append(self._here(TaskGone, gone.tid, gone.status))
             self.rearm()
-        return bool(self.stops) or self.tap.is_at_bound or self._is_blinded(events)
-
-    def _is_blinded(self, events: Sequence[Event]) -> bool:
-        """True if the engine may see no accesses any more, until it is started again.
-
-        A fault of an access that is split between two pages, or of the fetch of such an instruction, leaves it as if it
-        were still at that access (size_recur_mem, which uc_emu_start sets to 0), and it asks no hooks about others.
-        """
-        return self._watches.memory and any(isinstance(event, Faulted) for event in events)
+        return bool(self.stops) or self.tap.is_at_bound
 
     def _catch(self, events: Iterable[Event]) -> None:
         for event in events:

@@ -15,6 +15,7 @@ from emu.machine.entries import FLUSH_CODE, FLUSH_TLB, NEVER
 from emu.machine.errors import MachineError
 from emu.machine.jumps import JumpMachine
 from emu.machine.machine import DEFAULT_QUANTUM, Machine, StopReason
+from emu.machine.muted import find as find_muted
 from mini_kernel.x86 import PAGE_SHIFT, PAGE_SIZE, PF_INSTR, R11, RCX, RIP
 
 AccessKind = Literal["read", "write"]
@@ -86,6 +87,9 @@ class DebugMachine(JumpMachine):
         self._probe.filter = ctypes.addressof(self._tables.steps)
         self._probe.end = self._probe.resume = NOWHERE
         self._probe.tick_at = NEVER
+        muted = find_muted()
+        handle = self._engine.handle.value or 0
+        self._probe.muted = ctypes.addressof(self._unseen) if muted is None else handle + muted
         self._jumper = self._probe
         return self._probe
 

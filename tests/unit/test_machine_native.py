@@ -63,8 +63,9 @@ def test_the_offsets_are_those_of_the_layout() -> None:
         "before",
         "stored",
         "rsp",
+        "muted",
     )
-    assert [getattr(probes.Probe, f).offset for f in fields] == list(range(80, 272, 8))
+    assert [getattr(probes.Probe, f).offset for f in fields] == list(range(80, 280, 8))
     assert [getattr(probes.AccessFrame, f).offset for f in ("close", "frames", "limit", "stored")] == [0, 8, 16, 24]
     fields = ("left", "stop", "end", "jumps", "tick_at", "hit")
     assert [getattr(probes.JumpCounter, f).offset for f in fields] == list(range(0, 48, 8))
