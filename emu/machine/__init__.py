@@ -11,7 +11,9 @@ muted.py     where memory hooks are waked up again
 jumps.py     machines whose clock does not depend on how they are watched
 debugging.py a machine with such probes
 aborts.py    the translator's abort becomes #UD
-machine.py   hooks, entries into the kernel, time slices
+entries.py   what becomes of system calls and exceptions: entries into the kernel, and the engine's misbehaviour cured
+hooks.py     the hooks that lead there
+machine.py   the loop, time slices
 stepping.py  the exact RIP of a fetch fault
 fpu.py       the FXSAVE image
 selftest.py  what `emu selftest` reports

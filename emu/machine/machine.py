@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Final, Literal, Self
 from emu.machine import engine as uc
 from emu.machine import native
 from emu.machine.cpu import ALIVE
-from emu.machine.entries import INTERRUPT, NEVER, STOP, Entries
+from emu.machine.entries import INTERRUPT, NEVER, STOP
 from emu.machine.errors import ClosedError, MachineError
+from emu.machine.hooks import Hooks
 from emu.machine.ram import Ram
 from mini_kernel.x86 import PAGE_SHIFT, RIP
 
@@ -26,7 +27,7 @@ SliceMethod = Literal["native", "python"]
 StopReason = Literal["stopped", "interrupted", "budget", "probe", "access", "tick", "end"]  # the last four: JumpMachine
 
 
-class Machine(Entries):
+class Machine(Hooks):
     """RAM of `ram_bytes`, one CPU, and the loop that runs user code until the kernel stops it.
 
     quantum        length of a time slice in blocks; may be set any time, and holds from the next slice on
