@@ -6,7 +6,8 @@ layout.py    calibration: where the engine keeps the registers
 boot.py      from reset to ring 3
 cpu.py       the register file, in place or by copy
 native.py    host machine code for block and instruction counting
-probes.py    host machine code that stops before instructions and behind memory accesses
+stubs.py     host machine code that stops before instructions and behind memory accesses
+probes.py    what it finds there
 muted.py     where memory hooks are waked up again
 jumps.py     machines whose clock does not depend on how they are watched
 debugging.py a machine with such probes

@@ -8,7 +8,7 @@ from pathlib import Path
 import keystone
 import pytest
 
-from emu.machine import Machine, MachineError, engine, layout, native, probes
+from emu.machine import Machine, MachineError, engine, layout, native, probes, stubs
 from emu.machine.cpu import Calibration
 from emu.machine.selftest import run_selftest
 
@@ -17,10 +17,10 @@ STUBS = {
     "code": (native.CODE_LISTING, native.CODE_CODE),
     "syscall": (native.SYSCALL_LISTING, native.SYSCALL_CODE),
     "abort": (native.ABORT_LISTING, native.ABORT_CODE),
-    "step": (probes.STEP_LISTING, probes.STEP_CODE),
-    "go": (probes.GO_LISTING, probes.GO_CODE),
-    "jump": (probes.JUMP_LISTING, probes.JUMP_CODE),
-    "access": (probes.ACCESS_LISTING, probes.ACCESS_CODE),
+    "step": (stubs.STEP_LISTING, stubs.STEP_CODE),
+    "go": (stubs.GO_LISTING, stubs.GO_CODE),
+    "jump": (stubs.JUMP_LISTING, stubs.JUMP_CODE),
+    "access": (stubs.ACCESS_LISTING, stubs.ACCESS_CODE),
 }
 
 
@@ -79,9 +79,9 @@ def test_the_block_stub_counts_and_stops() -> None:
     handles = list[int]()
     callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(handles.append)
     counter = native.Counter(3, native.address_of(callback))
-    stubs = native.load()
-    assert stubs is not None
-    block = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)(stubs.block)
+    loaded = native.load()
+    assert loaded is not None
+    block = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)(loaded.block)
     for _ in range(5):
         block(0x1234, 0x400000, 1, native.data_of(counter))
     assert counter.left == -2 and handles == [0x1234, 0x1234]
