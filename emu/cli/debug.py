@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from emu.cli.arguments import assembler_of, program_of
 from emu.cli.failure import internal_text
-from emu.cli.files import warn
-from emu.cli.prompt import reader
-from emu.cli.system import options_of, streams_of
+from emu.cli.prompt import at_terminal, reader
+from emu.cli.system import load, options_of, streams_of
 from emu.cli.terminal import TerminalGuard
 from emu.errors import EmuError
 
@@ -49,11 +48,6 @@ class _Session:
     """The shell, and the terminal that it shares with the guest."""
 
     def __init__(self, arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> None:
-        from emu.boot import System
-        from emu.program import load_program
-        from emu.prompt import Shell
-        from emu.prompt.context import SECTIONS
-
         self._streams: Streams | None = None
         self._interactive = sys.stdin.isatty() and not arguments.batch
         self._colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -65,21 +59,37 @@ class _Session:
         if self._tui:
             _app_type()  # before anything is done, if it cannot be
 
-        sections = SECTIONS if self._interactive else ()
         if arguments.replay is not None:
+            from emu.prompt import Shell
+
             recording = self._recording(arguments)
-            self.shell = Shell(lambda changed: self._replay(recording, changed), sections, recording)
+            self.shell = Shell(lambda changed: self._replay(recording, changed), self._sections(), recording)
             return
         assembler, syntax = assembler_of(arguments)
         prog, args = program_of(arguments)
-        program = load_program(prog, assembler=assembler, syntax=syntax, warn=warn)
+        modules = [
+            "emu.boot",
+            "emu.prompt",
+            *(["prompt_toolkit"] if self._interactive and not self._tui and at_terminal() else []),
+        ]
+        with contextlib.ExitStack() as loading:
+            program = load(prog, assembler, syntax, loading, modules)
+        from emu.boot import System
+        from emu.prompt import Shell
+
         options = options_of(arguments, debug=True)
 
         def boot(changed: list[str] | None) -> "System":
             self._streams = self._given(streams_of(arguments, cleanup))
             return System(program, args if changed is None else changed, options, self._streams)
 
-        self.shell = Shell(boot, sections)
+        self.shell = Shell(boot, self._sections())
+
+    def _sections(self) -> tuple[str, ...]:
+        """What is shown after a stop."""
+        from emu.prompt.context import SECTIONS
+
+        return SECTIONS if self._interactive else ()
 
     @staticmethod
     def _recording(arguments: argparse.Namespace) -> "Recording":

@@ -12,9 +12,14 @@ if TYPE_CHECKING:
 Reader = Callable[[str], str]
 
 
+def at_terminal() -> bool:
+    """True where lines can be edited."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def reader(complete: Callable[[str], list[str]]) -> Reader:
     """Asks for a line, given a prompt. It raises EOFError at the end, KeyboardInterrupt for Ctrl-C."""
-    if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+    if at_terminal():
         return _on_terminal(complete)
     return _plain
 

@@ -8,12 +8,11 @@ import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from emu.cli.arguments import assembler_of, program_of
-from emu.cli.files import directory, warn, writable, writable_bytes
-from emu.cli.system import options_of, streams_of
+from emu.cli.files import directory, writable, writable_bytes
+from emu.cli.system import load, options_of, streams_of
 from emu.cli.terminal import TerminalGuard
 from emu.errors import EmuError
 
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         outputs = _Outputs(arguments, cleanup)
         interrupter = _Interrupter()
         cleanup.enter_context(interrupter)
-        program = _load(prog, assembler, syntax, cleanup)
+        program = load(prog, assembler, syntax, cleanup)
         guard = TerminalGuard()
         system = cleanup.enter_context(_boot(arguments, program, args, cleanup, guard))
         strace = outputs.attach(system)
@@ -66,18 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
         if recorder is not None:
             outputs.save(recorder, outcome)
         return outcome.status
-
-
-def _load(prog: str, assembler: Any, syntax: Any, cleanup: contextlib.ExitStack) -> "Program":
-    """The program; its assembler starts before the machine's modules are imported, so that the two overlap."""
-    from emu.program import is_source, load_program, new_assembler
-
-    worker = None
-    if assembler == "keystone" and is_source(prog):
-        worker = cleanup.enter_context(new_assembler())
-        worker.start()
-    import_module("emu.boot")  # 0.1 s, in which the worker starts
-    return load_program(prog, assembler=assembler, syntax=syntax, worker=worker, warn=warn)
 
 
 def _boot(

@@ -3,14 +3,32 @@
 import argparse
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from emu.cli.files import readable
+from emu.cli.files import readable, warn
 from emu.errors import EmuError
 
 if TYPE_CHECKING:
     from emu.boot import Options
+    from emu.program import Program
     from mini_kernel.fs.stream import FdStream
+
+
+def load(
+    prog: str, assembler: Any, syntax: Any, cleanup: contextlib.ExitStack, modules: Iterable[str] = ("emu.boot",)
+) -> "Program":
+    """The program. Its assembler starts before the modules that are needed next are imported: the two overlap."""
+    from emu.program import is_source, load_program, new_assembler
+
+    worker = None
+    if assembler == "keystone" and is_source(prog):
+        worker = cleanup.enter_context(new_assembler())
+        worker.start()
+    for name in modules:
+        import_module(name)
+    return load_program(prog, assembler=assembler, syntax=syntax, worker=worker, warn=warn)
 
 
 def options_of(arguments: argparse.Namespace, debug: bool = False, record: bool = False) -> "Options":
