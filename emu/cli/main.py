@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # numpy's BLAS is not used here, but loading it starts a thread per core: half of numpy's start-up time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        return arguments.command(arguments)
+        return arguments.command(_behind(arguments) if "own" in arguments else arguments)
     except argparse.ArgumentTypeError as error:
         return _say(f"emu: error: {error}", USAGE_ERROR)
     except EmuError as error:
@@ -44,6 +44,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except Exception as error:
         return _internal(error)
+
+
+def _behind(arguments: argparse.Namespace) -> argparse.Namespace:
+    """With the options behind PROG as well, where there is nothing but options: `emu gdb PROG --port N`.
+
+    Otherwise what is there belongs to the guest. So do such options themselves behind a `--`.
+    """
+    prog, *words = arguments.command_line or [""]
+    told = words[:1] == ["--"]  # that they are the guest's
+    found = _all_options(arguments, words[told:])
+    if found is None:
+        return arguments
+    if told:
+        arguments.command_line = [prog, *words[1:]]
+        return arguments
+    found.command_line = [prog]
+    return found
+
+
+def _all_options(arguments: argparse.Namespace, words: Sequence[str]) -> argparse.Namespace | None:
+    """The arguments with these added, None if they are not all options of the command with their values."""
+    if not words or not words[0].startswith("-") or {"-h", "--help", "--"} & {*words}:
+        return None
+    parser: argparse.ArgumentParser = arguments.own
+    parser.exit_on_error = False
+    try:
+        found, unknown = parser.parse_known_args([*words, "--", "PROG"], argparse.Namespace(**vars(arguments)))
+    except argparse.ArgumentError as error:
+        raise argparse.ArgumentTypeError(f"{error} (behind PROG; what is behind a -- is the guest's)") from None
+    return found if not unknown and found.command_line in (["PROG"], ["--", "PROG"]) else None
 
 
 def _say(text: str, status: int) -> int:
@@ -161,7 +191,8 @@ def _add_asm(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_debug(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "emu debug [OPTIONS] PROG [ARGS...]\n       emu debug [OPTIONS] --replay FILE"
+    parser.set_defaults(own=parser)
+    parser.usage = _usage("debug")
     program = options.add_program(parser)
     options.add_assembler(parser)
     options.add_system(parser.add_argument_group("system"))
@@ -174,13 +205,20 @@ def _add_debug(parser: argparse.ArgumentParser) -> None:
     commands.add_argument("--batch", action="store_true", help="end after these; exit status 1 if one failed")
 
 
+def _usage(command: str) -> str:
+    """Of a command whose options may stand behind PROG, see `_behind`."""
+    usages = "[OPTIONS] PROG [ARGS...]", "PROG [OPTIONS]", "[OPTIONS] --replay FILE"
+    return "\n       ".join(f"emu {command} {usage}" for usage in usages)
+
+
 def _add_replay(parser: argparse.ArgumentParser, program: argparse.Action) -> None:
     words = "replay what emu run --record FILE has written"
     parser.add_argument("--replay", action=_Replay, program=program, metavar="FILE", help=words)
 
 
 def _add_gdb(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "emu gdb [OPTIONS] PROG [ARGS...]\n       emu gdb [OPTIONS] --replay FILE"
+    parser.set_defaults(own=parser)
+    parser.usage = _usage("gdb")
     _add_replay(parser, options.add_program(parser))
     options.add_assembler(parser)
     options.add_system(parser.add_argument_group("system"))

@@ -23,6 +23,26 @@ def test_commands_of_options_and_files_run_in_their_order(cli: Cli) -> None:
     assert ended.out == b"$1 = 0x1\n$2 = 0x2\nthe program has ended: exit status 7\n"
 
 
+def test_options_behind_the_program_are_the_debuggers_if_there_is_nothing_else(cli: Cli) -> None:
+    """`emu debug PROG -x FILE --batch`, as gdb takes them; everything is the guest's where one word cannot be ours."""
+    argc = ["--batch", "-ex", "p [$rsp]"]
+    ended = cli("debug", "-ex", "p 1", "exit7.asm", "-ex", "p [$rsp]", "--batch")
+    assert ended.out == b"$1 = 0x1\n$2 = 0x1\n"
+    for words, count in (
+        (["-x", "input", "output"], 3),
+        (["--seed", "1", "--no-such-option"], 3),
+        (["--help"], 1),
+        (["word", "-ex", "p 1"], 3),
+        (["--", "-ex", "p 1"], 2),  # told so
+        (["--", "word"], 2),
+    ):
+        assert cli("debug", *argc, "exit7.asm", *words).out == b"$1 = %#x\n" % (1 + count), words
+    for words, what in ((["-ex"], "expected one argument"), (["--mem", "much"], "is not a size")):
+        ended = cli("debug", *argc, "exit7.asm", *words)
+        assert ended.status == 2
+        assert what in ended.err
+
+
 @pytest.mark.parametrize("script", [["-ex", "nonsense"], ["-x", "missing"], ["-x", "bad"]])
 def test_a_batch_that_fails_says_so(cli: Cli, script: list[str]) -> None:
     """In one line, and by its exit status; what stands behind it is run all the same."""

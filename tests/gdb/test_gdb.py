@@ -216,8 +216,9 @@ def test_ctrl_c_stops_a_program_that_runs_for_ever(tmp_path: Path, together: boo
 def test_a_port_in_use_is_an_error_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        command = [str(ROOT / ".venv/bin/emu"), "gdb", "--port", str(port), FORK]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith(f"emu: --port {port}: ")
-    assert len(ended.stderr.splitlines()) == 1
+        for words in (["--port", str(port), FORK], [FORK, "--port", str(port)], [FORK, f"--port={port}", "--once"]):
+            command = [str(ROOT / ".venv/bin/emu"), "gdb", *words]
+            ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert ended.returncode == 2
+            assert ended.stderr.startswith(f"emu: --port {port}: ")
+            assert len(ended.stderr.splitlines()) == 1
