@@ -395,7 +395,7 @@ def test_random_histories_agree_with_the_model(part: int) -> None:
 @pytest.mark.parametrize("part", range(2))
 def test_random_histories_with_huge_pages_agree_with_the_model(part: int) -> None:
     """Nobody can tell huge pages from small ones."""
-    for seed in range(5000 + part * 100, 5100 + part * 100):
+    for seed in range(5000 + part * 60, 5060 + part * 60):
         history(seed, 50, huge=True)
 
 
@@ -414,3 +414,5 @@ def test_random_histories_agree_with_the_model_for_long(part: int) -> None:
         history(seed, 150, every=3)
     for seed in range(1000 + part * 140, 1140 + part * 140):
         history(seed, 50, every=1 if part < 2 else 2)
+    for seed in range(6000 + part * 10, 6010 + part * 10):
+        history(seed, 50, huge=True)
