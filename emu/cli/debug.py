@@ -31,6 +31,7 @@ def debug(arguments: argparse.Namespace) -> int:
     """One session; 1 if a command of a batch failed."""
     gc.disable()  # until everything is imported: there is no garbage yet
     with contextlib.ExitStack() as cleanup:
+        cleanup.callback(gc.enable)
         session = _Session(arguments, cleanup)
         cleanup.callback(session.shell.close)
         gc.enable()

@@ -1,5 +1,6 @@
 """`emu debug`: where its commands come from, what it prints, and its exit status."""
 
+import gc
 import os
 import pty
 import select
@@ -52,6 +53,13 @@ def test_a_batch_that_fails_says_so(cli: Cli, script: list[str]) -> None:
     assert (ended.status, ended.err) == (1, "")
     assert "error: " in first
     assert rest == ["$1 = 0x5"]
+
+
+@pytest.mark.parametrize("words", [["debug", "none.asm"], ["debug", "--replay", "none"], ["run", "none.asm"]])
+def test_a_command_that_is_refused_leaves_the_collector_on(cli: Cli, words: list[str]) -> None:
+    """It is off while modules are imported; in a process that lives on, garbage would pile up."""
+    assert cli(*words).status == 2
+    assert gc.isenabled()
 
 
 def test_a_program_that_cannot_be_loaded_is_a_usage_error(cli: Cli) -> None:

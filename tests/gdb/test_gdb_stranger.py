@@ -58,7 +58,11 @@ def test_a_long_session_reads_as_it_does_natively(program: Path, tmp_path: Path)
     """Functions called, also in a thread that waits, memory found, written and compared, frames left, threads."""
     script = SCRIPT.replace("DUMP", str(tmp_path / "dump"))
     here = plain(session(program, script))
-    assert here == natively(program, script)
+    for _late in range(3):  # on a busy host its threads are not always where they are to be
+        there = natively(program, script)
+        if here == there:
+            break
+    assert here == there
     in_order(here, "= 5", "{x = 4, y = 3}", "1 pattern found", "matched", "factorial (n=5)", "__lll_lock_wait", "= 23")
 
 
