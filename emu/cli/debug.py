@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from emu.cli.arguments import assembler_of, program_of
 from emu.cli.failure import internal_text
 from emu.cli.prompt import at_terminal, reader
-from emu.cli.system import load, options_of, streams_of
+from emu.cli.system import load, options_of, recording_of, streams_of
 from emu.cli.terminal import TerminalGuard
 from emu.errors import EmuError
 
@@ -63,7 +63,7 @@ class _Session:
         if arguments.replay is not None:
             from emu.prompt import Shell
 
-            recording = self._recording(arguments)
+            recording = recording_of(arguments)
             self.shell = Shell(lambda changed: self._replay(recording, changed), self._sections(), recording)
             return
         assembler, syntax = assembler_of(arguments)
@@ -91,14 +91,6 @@ class _Session:
         from emu.prompt.context import SECTIONS
 
         return SECTIONS if self._interactive else ()
-
-    @staticmethod
-    def _recording(arguments: argparse.Namespace) -> "Recording":
-        if arguments.command_line:
-            raise argparse.ArgumentTypeError("--replay FILE has its own program: leave PROG out")
-        from emu.recording import Recording
-
-        return Recording(arguments.replay)
 
     def _replay(self, recording: "Recording", changed: list[str] | None) -> "System":
         """The system of a recording; its input is in there."""

@@ -2,50 +2,47 @@
 
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from emu.errors import EmuError
 
 
-def writable(option: str, path: str) -> IO[str]:
-    """Open a file for text output. Raises EmuError with the option's name."""
+@contextmanager
+def _named(option: str, path: str) -> Generator[None]:
+    """What fails inside is an EmuError with the option's name."""
     try:
-        return open(path, "w", encoding="utf-8", errors="backslashreplace")
+        yield
     except OSError as error:
         raise EmuError(f"{option} {path}: {error.strerror}") from None
     except ValueError as error:
         raise EmuError(f"{option} {path!r}: {error}") from None
+
+
+def writable(option: str, path: str) -> IO[str]:
+    """Open a file for text output. Raises EmuError with the option's name."""
+    with _named(option, path):
+        return open(path, "w", encoding="utf-8", errors="backslashreplace")
 
 
 def writable_bytes(option: str, path: str) -> IO[bytes]:
     """The same for a binary file."""
-    try:
+    with _named(option, path):
         return open(path, "wb")
-    except OSError as error:
-        raise EmuError(f"{option} {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise EmuError(f"{option} {path!r}: {error}") from None
 
 
 def readable(option: str, path: str) -> int:
     """Open a file for input; its descriptor. Raises EmuError."""
-    try:
+    with _named(option, path):
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise EmuError(f"{option} {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise EmuError(f"{option} {path!r}: {error}") from None
 
 
 def directory(option: str, path: str) -> Path:
     """A directory for output, made if there is none. Raises EmuError."""
-    try:
+    with _named(option, path):
         os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise EmuError(f"{option} {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise EmuError(f"{option} {path!r}: {error}") from None
     return Path(path)
 
 

@@ -7,8 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from emu.cli.arguments import assembler_of, program_of
-from emu.cli.files import warn
-from emu.cli.system import options_of, streams_of
+from emu.cli.system import load, options_of, recording_of, streams_of
 from emu.errors import EmuError
 
 if TYPE_CHECKING:
@@ -39,11 +38,11 @@ def _started(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> "T
     """A program, as the options say."""
     from emu.boot import System
     from emu.gdb import Target
-    from emu.program import load_program
 
     assembler, syntax = assembler_of(arguments)
     prog, args = program_of(arguments)
-    program = load_program(prog, assembler=assembler, syntax=syntax, warn=warn)
+    with contextlib.ExitStack() as loading:
+        program = load(prog, assembler, syntax, loading)
     options = options_of(arguments, debug=True)
 
     def boot(changed: list[str] | None) -> "System":
@@ -58,12 +57,9 @@ def _started(arguments: argparse.Namespace, cleanup: contextlib.ExitStack) -> "T
 def _replayed(arguments: argparse.Namespace) -> "Target":
     """A recording, which has all that it needs."""
     from emu.gdb import Target
-    from emu.recording import Recording
     from mini_kernel.fs.stream import FdStream
 
-    if arguments.command_line:
-        raise argparse.ArgumentTypeError("--replay FILE has its own program: leave PROG out")
-    recording = Recording(arguments.replay)
+    recording = recording_of(arguments)
 
     def boot(changed: list[str] | None) -> "System":
         if changed is not None:

@@ -13,6 +13,7 @@ from emu.errors import EmuError
 if TYPE_CHECKING:
     from emu.boot import Options
     from emu.program import Program
+    from emu.recording import Recording
     from mini_kernel.fs.stream import FdStream
 
 
@@ -29,6 +30,15 @@ def load(
     for name in modules:
         import_module(name)
     return load_program(prog, assembler=assembler, syntax=syntax, worker=worker, warn=warn)
+
+
+def recording_of(arguments: argparse.Namespace) -> "Recording":
+    """What --replay names. Raises ArgumentTypeError if there is a PROG besides."""
+    if arguments.command_line:
+        raise argparse.ArgumentTypeError("--replay FILE has its own program: leave PROG out")
+    from emu.recording import Recording
+
+    return Recording(arguments.replay)
 
 
 def options_of(arguments: argparse.Namespace, debug: bool = False, record: bool = False) -> "Options":

@@ -87,7 +87,7 @@ class DebugMachine(JumpMachine):
         self._probe.filter = ctypes.addressof(self._tables.steps)
         self._probe.end = self._probe.resume = NOWHERE
         self._probe.tick_at = NEVER
-        muted = find_muted()
+        muted = find_muted() if self._hooks_accesses else None
         handle = self._engine.handle.value or 0
         self._probe.muted = ctypes.addressof(self._unseen) if muted is None else handle + muted
         self._jumper = self._probe
